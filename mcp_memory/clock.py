@@ -1,0 +1,58 @@
+"""The only reader of time and randomness."""
+
+import secrets
+import time
+from datetime import UTC, datetime, tzinfo
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32 in lower case: no i, l, o or u, so that a model or a person copies it right."""
+
+ID_LENGTH: Final = 12
+
+
+class Clock(Protocol):
+    """What the rest of the package may know of the outside world's time and chance."""
+
+    def now(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        ...
+
+    def new_id(self) -> str:
+        """A random id of 12 characters (60 bits)."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock and random source."""
+
+    def now(self) -> int:
+        """Microseconds since 1970-01-01 UTC; may jump when the machine's clock is set."""
+        return time.time_ns() // 1000
+
+    def new_id(self) -> str:
+        """A random id from the operating system's random source."""
+        return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+def iso(micros: int) -> str:
+    """`micros` since the epoch as ISO 8601 in UTC, to the millisecond (rounded down)."""
+    seconds, fraction = divmod(micros, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=fraction, tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def date_in(micros: int, zone: tzinfo | None) -> str:
+    """The calendar date of `micros` in `zone`; None is the system's zone."""
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).date().isoformat()
+
+
+def zone_named(name: str) -> tzinfo | None:
+    """The zone of an IANA name; the empty name is the system's zone, as None.
+
+    Raises:
+        zoneinfo.ZoneInfoNotFoundError: no such zone is known on this machine.
+        ValueError: `name` is no zone name at all.
+    """
+    return ZoneInfo(name) if name else None

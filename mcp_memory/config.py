@@ -1,0 +1,200 @@
+"""Settings, read once: the command line wins over the environment, the environment over the file, the file over defaults.
+
+The only reader of the environment and of the configuration file.
+"""
+
+import difflib
+import logging
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from zoneinfo import ZoneInfoNotFoundError
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mcp_memory import clock, guard
+from mcp_memory.errors import ConfigError, InvalidInput
+from mcp_memory.models import Value
+
+PREFIX: Final = "MCP_MEMORY_"
+APP_NAME: Final = "mcp-memory"
+
+CORE: Final = (
+    "add_memory",
+    "search_memories",
+    "list_memories",
+    "get_memory",
+    "update_memory",
+    "delete_memory",
+    "undo",
+)
+TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE}
+"""Named sets of tools that an operator turns on."""
+
+_log = logging.getLogger(__name__)
+
+
+class StoreConfig(Value):
+    """How the database file is used."""
+
+    lock_timeout: float = Field(default=10.0, gt=0, le=600, description="Seconds a write may wait for other processes.")
+
+
+class Config(Value):
+    """Every setting, checked. `database` is empty for the platform's own folder."""
+
+    user: str = Field(default="default", description="Whose memories these are, with identity = fixed.")
+    identity: Literal["fixed", "argument"] = Field(
+        default="fixed", description='"fixed": one user, named at launch; "argument": every tool takes a user_id.'
+    )
+    agent: str = Field(default="", description="Name of the agent, recorded on what it writes.")
+    team: str = Field(default="", description="Name of the agent's team, recorded on what it writes.")
+    database: str = Field(default="", description="The SQLite file; empty: memory.db in the platform's data folder.")
+    ephemeral: bool = Field(default=False, description="Keep memories in this process only, and no file at all.")
+    tools: tuple[str, ...] = Field(
+        default=("core",), description="Tool profiles and single tools; a minus sign takes one away."
+    )
+    timezone: str = Field(default="", description="IANA zone for dates shown and times without an offset; empty: the system's.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="What is written to stderr."
+    )
+    store: StoreConfig = StoreConfig()
+
+    @field_validator("user")
+    @classmethod
+    def _user(cls, name: str) -> str:
+        try:
+            return guard.user(name)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, name: str) -> str:
+        try:
+            clock.zone_named(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone {name!r} is known here; use a name such as Europe/Berlin") from error
+        return name
+
+    @model_validator(mode="after")
+    def _tools_exist(self) -> Self:
+        self.tool_names()
+        return self
+
+    def path(self) -> Path:
+        """The database file."""
+        return Path(self.database).expanduser() if self.database else default_folder() / "memory.db"
+
+    def tool_names(self) -> tuple[str, ...]:
+        """The tools that `tools` turns on, in the order of their profile.
+
+        Raises:
+            ValueError: an entry is neither a profile nor a tool.
+        """
+        known = [name for names in TOOL_PROFILES.values() for name in names]
+        chosen: set[str] = set()
+        for entry in self.tools:
+            name = entry.removeprefix("-")
+            if name not in TOOL_PROFILES and name not in known:
+                raise ValueError(f"tools: no tool or profile {name!r}{_nearest(name, [*TOOL_PROFILES, *known])}")
+            named = set(TOOL_PROFILES.get(name, (name,)))
+            chosen = chosen - named if entry.startswith("-") else chosen | named
+        return tuple(name for name in known if name in chosen)
+
+
+def default_folder() -> Path:
+    """Where data is kept on this platform."""
+    return platformdirs.user_data_path(APP_NAME, appauthor=False)
+
+
+def default_file() -> Path:
+    """The configuration file that is read when none is named."""
+    return platformdirs.user_config_path(APP_NAME, appauthor=False) / "config.toml"
+
+
+def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, Any]) -> Config:
+    """The configuration of one run. `options` are the command line's; None in them is not given.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown or has a value that cannot be used.
+    """
+    source = file if file is not None else default_file()
+    merged = _read(source, required=file is not None)
+    _refuse_unknown(merged, Config, str(source), "")
+    for name, value in _from_environment(environ).items():
+        _put(merged, name, value)
+    for name, value in options.items():
+        if value is not None:
+            _put(merged, name, value)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{f'{name}: ' if name else ''}{message}") from error
+
+
+def settings() -> dict[str, type[Value]]:
+    """Every setting by its dotted name, with the section it stands in."""
+    names: dict[str, type[Value]] = {}
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Value):
+            names |= {f"{name}.{inner}": field.annotation for inner in field.annotation.model_fields}
+        else:
+            names[name] = Config
+    return names
+
+
+def variable(setting: str) -> str:
+    """The environment variable of a setting's dotted name."""
+    return PREFIX + setting.replace(".", "_").upper()
+
+
+def _read(source: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if required:
+            raise ConfigError(f"{source}: no such configuration file") from error
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+
+
+def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str, prefix: str) -> None:
+    for name, value in given.items():
+        if name not in section.model_fields:
+            raise ConfigError(
+                f"{source}: unknown setting {prefix}{name}{_nearest(name, list(section.model_fields))}"
+            )
+        annotation = section.model_fields[name].annotation
+        if isinstance(value, dict) and isinstance(annotation, type) and issubclass(annotation, Value):
+            _refuse_unknown(value, annotation, source, f"{prefix}{name}.")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Settings from variables; an unknown one is warned of, since other programs use the same prefix."""
+    known = {variable(name): name for name in settings()}
+    found: dict[str, Any] = {}
+    for name, value in environ.items():
+        if name in known:
+            found[known[name]] = [part.strip() for part in value.split(",")] if known[name] == "tools" else value
+        elif name.startswith(PREFIX):
+            _log.warning("%s is no setting of mcp-memory%s; ignored", name, _nearest(name, list(known)))
+    return found
+
+
+def _put(target: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - a setting has any type until it is checked
+    section, _, inner = name.rpartition(".")
+    (target.setdefault(section, {}) if section else target)[inner] = value
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

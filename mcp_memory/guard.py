@@ -1,0 +1,160 @@
+"""What may be stored: the limits, and how each field of a request is read.
+
+Null is omitted. The empty string clears a key or an expiry, an empty list the topics, an empty object the metadata.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Final, TypedDict
+
+from mcp_memory import clock, text
+from mcp_memory.errors import InvalidInput
+from mcp_memory.models import Value
+
+MAX_CONTENT: Final = 4_000
+MAX_TOPICS: Final = 8
+MAX_TOPIC: Final = 64
+MAX_KEY: Final = 128
+MAX_METADATA: Final = 4_096
+MAX_USER: Final = 200
+MAX_QUERY: Final = 4_000
+MAX_IDS: Final = 100
+
+
+class Fields(Value):
+    """The fields of a memory as a caller gave them; None is not given."""
+
+    content: str | None = None
+    topics: Sequence[str] | None = None
+    key: str | None = None
+    pinned: bool | None = None
+    expires: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+class Given(TypedDict, total=False):
+    """The fields that a request sets, cleaned; a None in it clears."""
+
+    content: str
+    topics: tuple[str, ...]
+    key: str | None
+    pinned: bool
+    metadata: Mapping[str, Any]
+    expires_at: int | None
+
+
+def check(fields: Fields, now: int, zone: tzinfo | None) -> Given:
+    """`fields` cleaned and within the limits.
+
+    Raises:
+        InvalidInput: a field is outside what is accepted.
+    """
+    given = Given()
+    if fields.content is not None:
+        given["content"] = content(fields.content)
+    if fields.topics is not None:
+        given["topics"] = topics(fields.topics)
+    if fields.key is not None:
+        given["key"] = key(fields.key) if fields.key.strip() else None
+    if fields.pinned is not None:
+        given["pinned"] = fields.pinned
+    if fields.metadata is not None:
+        given["metadata"] = metadata(fields.metadata)
+    if fields.expires is not None:
+        given["expires_at"] = expiry(fields.expires, now, zone) if fields.expires.strip() else None
+    return given
+
+
+def content(value: str) -> str:
+    """A memory's text: 1 to 4,000 characters after clean-up."""
+    cleaned = text.clean(_whole("content", value))
+    if not cleaned:
+        raise InvalidInput("content is empty; give one self-contained statement of 1 to 4,000 characters")
+    if len(cleaned) > MAX_CONTENT:
+        raise InvalidInput(
+            f"content has {len(cleaned):,} characters, at most {MAX_CONTENT:,} fit; split it into several memories"
+        )
+    return cleaned
+
+
+def topics(values: Sequence[str]) -> tuple[str, ...]:
+    """Short lower-case tags, at most 8 different ones of 1 to 64 characters, in the order given."""
+    cleaned = dict.fromkeys(_topic(value) for value in values[: 10 * MAX_TOPICS])
+    if len(cleaned) > MAX_TOPICS or len(values) > 10 * MAX_TOPICS:
+        raise InvalidInput(f"{len(values):,} topics given, at most {MAX_TOPICS} fit; keep the telling ones")
+    return tuple(cleaned)
+
+
+def key(value: str) -> str:
+    """An exact name: one line of 1 to 128 characters."""
+    return _line("key", value, MAX_KEY)
+
+
+def user(name: str) -> str:
+    """A user's name: NFC, trimmed, 1 to 200 characters, case-sensitive."""
+    return _line("user", name, MAX_USER)
+
+
+def query(value: str) -> str:
+    """A search text of 1 to 4,000 characters."""
+    cleaned = text.clean(_whole("query", value))
+    if not cleaned:
+        raise InvalidInput("query is empty; give a few words, or use list_memories for everything")
+    if len(cleaned) > MAX_QUERY:
+        raise InvalidInput(f"query has {len(cleaned):,} characters, at most {MAX_QUERY:,} are searched; shorten it")
+    return cleaned
+
+
+def metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A JSON object of at most 4,096 bytes as compact UTF-8 JSON."""
+    try:
+        encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidInput("metadata is not plain JSON; use an object of strings, numbers, lists and objects") from error
+    if len(encoded) > MAX_METADATA:
+        raise InvalidInput(f"metadata has {len(encoded):,} bytes as JSON, at most {MAX_METADATA:,} fit")
+    decoded: Mapping[str, Any] = json.loads(encoded)
+    return decoded
+
+
+def expiry(value: str, now: int, zone: tzinfo | None) -> int:
+    """The moment of an ISO date-time, or of a length of time from `now`; it must lie ahead."""
+    length = text.parse_duration(value)
+    moment = now + length if length is not None else text.parse_moment(value, zone)
+    if moment is None:
+        raise InvalidInput(f"expires {_shown(value)} is not understood; use 30d, 12h, 2w or an ISO date-time")
+    if moment <= now:
+        raise InvalidInput(f"expires {_shown(value)} has already passed (now: {clock.iso(now)}); give a later moment")
+    return moment
+
+
+def bound(name: str, value: str, now: int, zone: tzinfo | None) -> int:
+    """The moment of an ISO date-time, or of a length of time before `now`, as a bound of a search."""
+    length = text.parse_duration(value)
+    moment = now - length if length is not None else text.parse_moment(value, zone)
+    if moment is None:
+        raise InvalidInput(f"{name} {_shown(value)} is not understood; use 7d, 12h, 2w or an ISO date-time")
+    return moment
+
+
+def _topic(value: str) -> str:
+    return _line("a topic", value.lower(), MAX_TOPIC)
+
+
+def _line(name: str, value: str, limit: int) -> str:
+    cleaned = text.clean(_whole(name, value)).replace("\n", " ")
+    if not 1 <= len(cleaned) <= limit:
+        raise InvalidInput(f"{name} must have 1 to {limit} characters after clean-up, not {len(cleaned):,}")
+    return cleaned
+
+
+def _whole(name: str, value: str) -> str:
+    if text.lone_surrogate(value):
+        raise InvalidInput(f"{name} holds half of a surrogate pair, which is no text; send valid Unicode")
+    return value
+
+
+def _shown(value: str) -> str:
+    cleaned = text.clean(value.encode(errors="replace").decode())
+    return repr(cleaned if len(cleaned) <= 40 else cleaned[:40] + "…")

@@ -1,0 +1,194 @@
+"""The values that travel between the layers: frozen, complete, and free of behaviour that does I/O.
+
+Times are integers: microseconds since 1970-01-01 UTC. `views` turns them into ISO 8601.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Operation = Literal["add", "update", "delete", "restore", "expire"]
+"""What one revision did to its memory. `restore` is an undo, `expire` a sweep; `delete` may be either's too."""
+
+
+class Value(BaseModel):
+    """A frozen value with a closed set of fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class State(StrEnum):
+    """Whether a memory counts already, or still waits for approval."""
+
+    ACTIVE = "active"
+    PENDING = "pending"
+
+
+class Origin(Value):
+    """Who acts: the client as the protocol names it, the tool it called, and the agent the operator named at launch."""
+
+    tool: str
+    client: str | None = None
+    client_version: str | None = None
+    agent: str | None = None
+    team: str | None = None
+    session_id: str | None = None
+    source: str | None = None
+
+
+class Memory(Value):
+    """The current state of one memory.
+
+    `row` is the number of the write that created it and `seq` of the write that made this version; both count the
+    writes of this user alone, and neither is ever used twice. `worded_at` is when `content` last changed.
+    `damaged` means that what is stored does not match its checksum.
+    """
+
+    id: str
+    content: str
+    key: str | None = None
+    topics: tuple[str, ...] = ()
+    pinned: bool = False
+    metadata: Mapping[str, Any] = {}
+    agent: str | None = None
+    team: str | None = None
+    session_id: str | None = None
+    source: str | None = None
+    state: State = State.ACTIVE
+    created_at: int
+    updated_at: int
+    worded_at: int
+    expires_at: int | None = None
+    version: int = 1
+    row: int = 0
+    seq: int = 0
+    damaged: bool = False
+
+    def expired(self, now: int) -> bool:
+        """Whether its time had passed at `now`."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+class Revision(Value):
+    """What one change did to one memory: the memory as it was afterwards, or, for a deletion, as it was last."""
+
+    memory: Memory
+    operation: Operation
+    reason: str | None
+    change: "Change"
+
+
+class Change(Value):
+    """Everything that one call wrote. `seq` is the only order: clocks jump.
+
+    `undoes` and `undone_by` name other changes by `seq`; `system` marks the store's own housekeeping.
+    """
+
+    seq: int = 0
+    id: str
+    at: int
+    tool: str
+    client: str | None = None
+    client_version: str | None = None
+    system: bool = False
+    summary: str
+    undoes: int | None = None
+    undone_by: int | None = None
+
+
+class Step(Value):
+    """One write to one memory inside a change.
+
+    `memory` is the state to store, or for `delete` and `expire` the state that goes. `supersedes` is the version whose
+    wording `include_past` shall find from now on.
+    """
+
+    operation: Operation
+    memory: Memory
+    reason: str | None = None
+    supersedes: Memory | None = None
+
+
+class Filter(Value):
+    """Which of a user's memories a read is about. `topics` means any of them; `since`/`until` are half-open bounds of
+    `updated_at`. What has expired at `now`, or is pending, is never part of it."""
+
+    now: int
+    topics: tuple[str, ...] = ()
+    agent: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+class Page(Value):
+    """Some memories, newest created first, out of `total`; `more` says that older ones follow."""
+
+    memories: tuple[Memory, ...]
+    total: int
+    more: bool
+
+
+class Candidate(Value):
+    """A memory, or a past wording, that holds at least one term of a query.
+
+    `row` is the memory's row, or for a past wording the `seq` of its revision. `matched` has bit n set for query
+    term n; `length` counts the terms held; `kept` is False where the filter excludes it.
+    """
+
+    row: int
+    matched: int
+    length: int
+    kept: bool = True
+
+
+class Candidates(Value):
+    """What the index holds for a query: the rows, and the statistics of this user's index alone.
+
+    `documents` memories with `mean_length` terms on average; term n is in `frequencies[n]` of them.
+    """
+
+    documents: int
+    mean_length: float
+    frequencies: tuple[int, ...]
+    rows: tuple[Candidate, ...]
+
+
+class Past(Value):
+    """A wording that held from `held_from` until `held_until`, of the living memory `memory` (its current state)."""
+
+    content: str
+    held_from: int
+    held_until: int
+    memory: Memory
+
+
+class Hit(Value):
+    """A memory that answers a query. `score`, 0 to 1, is an absolute degree of match. `past` where a former wording
+    matched; then `memory` carries that wording."""
+
+    memory: Memory
+    score: float
+    past: Past | None = None
+
+
+class LeftOut(Value):
+    """How many matches a reply does not show, and why."""
+
+    count: int
+    reason: str
+
+
+def fingerprint(content: str) -> bytes:
+    """16 bytes that two texts share when they are the same but for case. `content` is cleaned text."""
+    return hashlib.blake2b(content.casefold().encode(), digest_size=16).digest()
+
+
+def digest(memory: Memory) -> bytes:
+    """16 bytes over the canonical form of every stored field: SQLite does not notice a changed byte inside a text."""
+    fields = memory.model_dump(exclude={"row", "seq", "damaged"}, mode="json")
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).digest()

@@ -1,0 +1,81 @@
+"""Builds the server: tools of the profiles that are on, resources, instructions, and the checks before every call."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+from mcp.server.caching import CacheHint
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import CallToolResult, InputRequiredResult
+
+from mcp_memory import __version__, prompts
+from mcp_memory.app import App, open_app
+from mcp_memory.config import Config
+from mcp_memory.server import errors
+from mcp_memory.server.calls import Serving
+from mcp_memory.server.identity import Identity, identity_of
+from mcp_memory.server.resources import add_resources
+from mcp_memory.server.schema import ToolSpec, make_tool
+from mcp_memory.server.tools import core
+
+TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in core.TOOLS}
+
+_HOUR_MS: Final = 3_600_000
+
+
+class MemoryServer(MCPServer[Serving]):
+    """The SDK's server, with the user bound and the argument names checked before any tool sees a call."""
+
+    def __init__(
+        self,
+        config: Config,
+        identity: Identity,
+        lifespan: Callable[[MCPServer[Serving]], AbstractAsyncContextManager[Serving]],
+    ) -> None:
+        self._tools = {name: make_tool(TOOLS[name], show_user=identity.shown) for name in config.tool_names()}
+        self._identity = identity
+        super().__init__(
+            name="mcp-memory",
+            title="Memory",
+            version=__version__,
+            instructions=prompts.load("instructions"),
+            tools=list(self._tools.values()),
+            lifespan=lifespan,
+            log_level=config.log_level.upper(),
+            cache_hints={"tools/list": CacheHint(ttl_ms=_HOUR_MS, scope="public")},
+        )
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Serving, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Run a tool for the user of this call; null arguments count as not given.
+
+        Raises:
+            ToolError: with one line for the calling model.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            raise errors.unknown_tool(name, self._tools)
+        bound = self._identity.bind({key: value for key, value in arguments.items() if value is not None})
+        if unknown := errors.unknown_arguments(name, arguments, tool.parameters["properties"]):
+            raise unknown
+        try:
+            return await super().call_tool(name, bound, context)
+        except ToolError as error:
+            raise errors.tool_error(name, error) from error.__cause__
+
+
+def build_server(config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app) -> MemoryServer:
+    """The server of `config`. It answers the handshake before the store is open."""
+
+    identity = identity_of(config)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Serving]) -> AsyncIterator[Serving]:
+        async with open_(config) as app:
+            yield Serving(app, identity)
+
+    server = MemoryServer(config, identity, lifespan)
+    add_resources(server, identity)
+    return server

@@ -1,0 +1,79 @@
+"""What every tool needs of a call: the service, the user, who is acting, and how to answer."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, TextContent
+
+from mcp_memory import guard
+from mcp_memory.app import App
+from mcp_memory.models import Origin
+from mcp_memory.server.identity import Identity
+from mcp_memory.service import MemoryService
+
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What lives as long as the server does; the SDK hands it to every call."""
+
+    app: App
+    identity: Identity
+
+
+AppContext = Context[Serving]
+
+
+class Call:
+    """One call of one tool by one user."""
+
+    def __init__(self, ctx: AppContext, user_id: str, tool: str, service: MemoryService) -> None:
+        self._ctx = ctx
+        self._serving = serving(ctx)
+        self.user = guard.user(user_id)
+        self.service = service
+        self.zone = self._serving.app.zone
+        self.origin = _origin(ctx, tool, self._serving.app)
+
+    async def announce(self, memory_ids: Iterable[str]) -> None:
+        """Tell subscribers that these memories changed: a URI only, which carries the user where there are many."""
+        written = list(memory_ids)
+        for memory_id in written:
+            await self._ctx.notify_resource_updated(self._serving.identity.uri(self.user, memory_id))
+        if written:
+            await self._ctx.notify_resources_changed()
+
+
+async def begin(ctx: AppContext, user_id: str, tool: str) -> Call:
+    """The call, once the store is open.
+
+    Raises:
+        McpMemoryError: the user's name cannot be one, or the store cannot be opened.
+    """
+    return Call(ctx, user_id, tool, await serving(ctx).app.service())
+
+
+def serving(ctx: AppContext) -> Serving:
+    """What the server's lifespan holds open."""
+    return ctx.request_context.lifespan_context
+
+
+def reply(text: str, structured: Mapping[str, Any]) -> CallToolResult:
+    """A result in both forms: some clients show the model the one, some the other."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=cast("dict[str, Any]", structured)
+    )
+
+
+def _origin(ctx: AppContext, tool: str, app: App) -> Origin:
+    parameters = ctx.session.client_params
+    client = parameters.client_info if parameters else None
+    return Origin(
+        tool=tool,
+        client=client.name if client else None,
+        client_version=client.version if client else None,
+        agent=app.config.agent or None,
+        team=app.config.team or None,
+    )

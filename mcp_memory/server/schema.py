@@ -1,0 +1,92 @@
+"""Tools as clients see them: schemas without pydantic's noise, closed, and with the user only where callers give it."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, cast
+
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp.types import CallToolResult, ToolAnnotations
+
+from mcp_memory.models import Value
+from mcp_memory.server.identity import PARAMETER
+
+_OPTIONAL_TEXT: Final = str | None
+
+
+class ToolSpec(Value):
+    """One tool: its function, whose docstring is the description, and what a client may know before calling it."""
+
+    run: Callable[..., Awaitable[CallToolResult]]
+    title: str
+    reads: bool = False
+    destroys: bool = False
+    idempotent: bool = True
+
+
+class _Arguments(FuncMetadata):
+    """The SDK parses JSON inside any string whose parameter is not exactly `str`. Text stays text here."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        fields = self.arg_model.model_fields
+        texts = {name for name in data if name in fields and fields[name].annotation == _OPTIONAL_TEXT}
+        parsed = super().pre_parse_json({name: value for name, value in data.items() if name not in texts})
+        return {name: data[name] if name in texts else parsed[name] for name in data}
+
+
+def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
+    """The SDK's tool for `spec`."""
+    tool = Tool.from_function(
+        spec.run,
+        title=spec.title,
+        description=inspect.cleandoc(spec.run.__doc__ or ""),
+        annotations=ToolAnnotations(
+            title=spec.title,
+            read_only_hint=spec.reads,
+            destructive_hint=spec.destroys,
+            idempotent_hint=spec.idempotent,
+            open_world_hint=False,
+        ),
+    )
+    parameters = cast("dict[str, Any]", tidy(tool.parameters)) | {"additionalProperties": False}
+    if not show_user:
+        del parameters["properties"][PARAMETER]
+        parameters["required"] = [name for name in parameters["required"] if name != PARAMETER]
+    metadata = tool.fn_metadata
+    arguments = _Arguments(
+        arg_model=metadata.arg_model,
+        output_schema=cast("dict[str, Any]", tidy(metadata.output_schema)),
+        output_model=metadata.output_model,
+        wrap_output=metadata.wrap_output,
+    )
+    return tool.model_copy(update={"parameters": _without_empty(parameters), "fn_metadata": arguments})
+
+
+def tidy(schema: object, *, names: bool = False) -> object:
+    """`schema` without titles, null branches and null defaults. `names` says that its keys are names, not keywords."""
+    if isinstance(schema, list):
+        return [tidy(item) for item in cast("list[object]", schema)]
+    if not isinstance(schema, Mapping):
+        return schema
+    entries = cast("Mapping[str, object]", schema)
+    if names:
+        return {name: tidy(value) for name, value in entries.items()}
+    kept = {
+        keyword: tidy(value, names=keyword in {"properties", "$defs"})
+        for keyword, value in entries.items()
+        if keyword != "title" and not (keyword == "default" and value is None)
+    }
+    return _without_null(kept)
+
+
+def _without_null(schema: dict[str, object]) -> dict[str, object]:
+    branches = schema.get("anyOf")
+    if not isinstance(branches, list):
+        return schema
+    kept = [branch for branch in cast("list[object]", branches) if branch != {"type": "null"}]
+    rest = {keyword: value for keyword, value in schema.items() if keyword != "anyOf"}
+    return {**cast("dict[str, object]", kept[0]), **rest} if len(kept) == 1 else {**rest, "anyOf": kept}
+
+
+def _without_empty(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {keyword: value for keyword, value in parameters.items() if value != []}

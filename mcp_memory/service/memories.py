@@ -1,0 +1,332 @@
+"""`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
+
+import json
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Final
+
+from mcp_memory import guard, text
+from mcp_memory.clock import Clock
+from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
+from mcp_memory.guard import Fields, Given
+from mcp_memory.models import Change, Filter, LeftOut, Memory, Operation, Origin, Step, fingerprint
+from mcp_memory.service import cursor as cursors
+from mcp_memory.service import search, undo
+from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
+from mcp_memory.store.base import Store, Transaction
+
+MAX_LIMIT: Final = 100
+SWEEP: Final = "sweep"
+"""The tool name of the store's own changes."""
+
+
+class MemoryService:
+    """All use cases. Every method takes the user first, and reaches nothing of any other user.
+
+    `zone` (None: the system's) is where a time without an offset belongs.
+    """
+
+    def __init__(self, store: Store, clock: Clock, zone: tzinfo | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._zone = zone
+
+    async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
+        """Remember one statement, unless it is there already, or it replaces what its key said.
+
+        Raises:
+            InvalidInput: a field is outside the limits.
+            Conflict: the text is one memory's and the key another's.
+        """
+        user, now = guard.user(user), self._clock.now()
+        given = guard.check(fields, now, self._zone)
+        if "content" not in given:
+            raise InvalidInput("content is missing; give one self-contained statement")
+        async with self._store.transaction(user) as turn:
+            same_text, same_key = await self._in_the_way(turn, given, now)
+            if same_text and same_key and same_text.row != same_key.row:
+                raise Conflict(
+                    f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
+                    "delete one of them, or leave the key out.",
+                    (same_text.id, same_key.id),
+                )
+            if same_text:
+                added = await self._confirm(turn, same_text, given, now, origin)
+            elif same_key:
+                done = await self._apply(turn, same_key, given, now, origin)
+                added = Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
+            else:
+                added = await self._create(turn, given, now, origin)
+        close = await search.neighbours(self._store, user, added.memory, now)
+        return added.model_copy(update={"neighbours": close})
+
+    async def update(
+        self, user: str, memory_id: str, fields: Fields, origin: Origin, if_version: int | None = None
+    ) -> Updated:
+        """Change the given fields of one memory, if it is still at `if_version`.
+
+        Raises:
+            InvalidInput: a field is outside the limits, or none is given.
+            NotFound: no such memory belongs to this user.
+            VersionConflict: the memory has another version by now.
+            Conflict: another memory has that text or key.
+        """
+        user, now = guard.user(user), self._clock.now()
+        given = guard.check(fields, now, self._zone)
+        if not given:
+            raise InvalidInput("Nothing to update: give content, topics, key, pinned, expires or metadata.")
+        async with self._store.transaction(user) as turn:
+            memory = (await self._own(turn, [memory_id], now))[0]
+            if if_version is not None and memory.version != if_version:
+                raise VersionConflict(
+                    f"Memory {memory.id} is at version {memory.version}, not {if_version}; "
+                    "read it with get_memory and decide again.",
+                    (memory.id,),
+                )
+            for other in await self._in_the_way(turn, given, now):
+                if other is not None and other.row != memory.row:
+                    raise Conflict(
+                        f"Memory {other.id} already has this text or key; update or delete that one instead.",
+                        (other.id,),
+                    )
+            return await self._apply(turn, memory, given, now, origin)
+
+    async def delete(self, user: str, memory_ids: Sequence[str], origin: Origin) -> Deleted:
+        """Remove memories as one change, which undo takes back; all of them or none.
+
+        Raises:
+            InvalidInput: no id, or more than 100.
+            NotFound: one of them does not belong to this user.
+        """
+        user, now = guard.user(user), self._clock.now()
+        wanted = list(dict.fromkeys(memory_id.strip() for memory_id in memory_ids))
+        if not 1 <= len(wanted) <= guard.MAX_IDS:
+            raise InvalidInput(f"{len(wanted):,} ids given; delete_memory takes 1 to {guard.MAX_IDS}.")
+        async with self._store.transaction(user) as turn:
+            memories = await self._own(turn, wanted, now)
+            steps = [_removal("delete", memory, now) for memory in memories]
+            change = self._change(origin, now, f"deleted {', '.join(wanted)}")
+            await turn.record(change, steps)
+        return Deleted(memories=tuple(memories), change_id=change.id)
+
+    async def undo(self, user: str, change_id: str | None, origin: Origin) -> Undone:
+        """Take back one change: the given one, or this user's latest. Undoing an undo is the redo.
+
+        Raises:
+            NotFound: there is no such change, or nothing to undo.
+            UndoRefused: something stands in the way; nothing was written.
+        """
+        user, now = guard.user(user), self._clock.now()
+        async with self._store.transaction(user) as turn:
+            undone = await undo.target(turn, change_id.strip() if change_id else None)
+            steps = await undo.plan(turn, undone, now)
+            for step in steps:
+                if step.operation != "delete":
+                    await self._sweep(turn, await self._twins(turn, step.memory.content, step.memory.key), now)
+            change = self._change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
+            await turn.record(change, steps)
+        return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in steps), change_id=change.id)
+
+    async def get(
+        self, user: str, memory_id: str | None = None, key: str | None = None, *, history: bool = False
+    ) -> Got:
+        """One memory by id or by key, with all its versions where `history` is asked for.
+
+        Raises:
+            InvalidInput: not exactly one of id and key is given.
+            NotFound: no such memory belongs to this user.
+        """
+        user, now = guard.user(user), self._clock.now()
+        match memory_id, key:
+            case str(), None:
+                memory = await self._store.memory(user, memory_id.strip(), now)
+            case None, str():
+                memory = await self._store.memory_by_key(user, guard.key(key), now)
+            case _:
+                raise InvalidInput("Give either id or key, and only one of them.")
+        if memory is None:
+            raise NotFound(await self._missing(user, memory_id, key))
+        revisions = tuple(await self._store.revisions(user, memory.id)) if history else None
+        return Got(memory=memory, revisions=revisions)
+
+    async def page(
+        self,
+        user: str,
+        *,
+        topics: Sequence[str] = (),
+        agent: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Listed:
+        """One page of memories, newest created first.
+
+        Raises:
+            InvalidInput: the limit, a topic or the cursor cannot be used.
+        """
+        user = guard.user(user)
+        scope = self.scope(topics=topics, agent=agent)
+        allowed, left_out = _allowed(limit)
+        before = cursors.decode(user, scope, cursor) if cursor else None
+        page = await self._store.page(user, scope, before, allowed)
+        following = cursors.encode(user, scope, page.memories[-1].row) if page.more else None
+        return Listed(memories=page.memories, total=page.total, next_cursor=following, left_out=left_out)
+
+    async def search(
+        self, user: str, query: str, scope: Filter, *, limit: int = 10, include_past: bool = False
+    ) -> Found:
+        """What answers `query` best; with `include_past` also former wordings of memories that still live.
+
+        Raises:
+            InvalidInput: the query or the limit cannot be used.
+        """
+        user, query = guard.user(user), guard.query(query)
+        if not text.query_terms(query):
+            raise InvalidInput("query has no letters or digits to search for; give a few words")
+        allowed, left_out = _allowed(limit)
+        wanted = search.Search(query=query, limit=allowed, scope=scope, include_past=include_past)
+        found = await search.search(self._store, user, wanted)
+        return found.model_copy(update={"left_out": found.left_out + left_out})
+
+    def scope(
+        self,
+        *,
+        topics: Sequence[str] = (),
+        agent: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Filter:
+        """The filter that these arguments of a caller mean at this moment.
+
+        Raises:
+            InvalidInput: a topic or a time cannot be read.
+        """
+        now = self._clock.now()
+        return Filter(
+            now=now,
+            topics=guard.topics(topics),
+            agent=agent or None,
+            since=guard.bound("since", since, now, self._zone) if since else None,
+            until=guard.bound("until", until, now, self._zone) if until else None,
+        )
+
+    async def _create(self, turn: Transaction, given: Given, now: int, origin: Origin) -> Added:
+        memory = Memory(
+            id=self._clock.new_id(),
+            created_at=now,
+            updated_at=now,
+            worded_at=now,
+            **origin.model_dump(include={"agent", "team", "session_id", "source"}),
+            **given,
+        )
+        change = self._change(origin, now, f"added {memory.id}")
+        stored = await turn.record(change, [Step(operation="add", memory=memory)])
+        return Added(outcome="added", memory=stored[0], change_id=change.id)
+
+    async def _confirm(self, turn: Transaction, memory: Memory, given: Given, now: int, origin: Origin) -> Added:
+        """Add onto a memory of the same text: its wording stays, topics are united, what else is given is set."""
+        rest = given.copy()
+        rest["content"] = memory.content
+        if "topics" in given:
+            united = tuple(dict.fromkeys(memory.topics + given["topics"]))
+            rest["topics"] = guard.topics(united)
+        done = await self._apply(turn, memory, rest, now, origin)
+        return Added(outcome="exists", memory=done.memory, change_id=done.change_id)
+
+    async def _apply(self, turn: Transaction, memory: Memory, given: Given, now: int, origin: Origin) -> Updated:
+        differing = {name: value for name, value in given.items() if not _same(getattr(memory, name), value)}
+        if not differing:
+            return Updated(outcome="unchanged", memory=memory, changed=(), change_id=None)
+        if memory.damaged and "content" not in differing:
+            raise Conflict(
+                f"Memory {memory.id} is damaged on disk; give its full content, or delete it. "
+                "get_memory with history shows its earlier wording.",
+                (memory.id,),
+            )
+        fresh = {"updated_at": now, "version": memory.version + 1, "damaged": False}
+        if "content" in differing:
+            fresh["worded_at"] = now
+        changed = memory.model_copy(update=differing | fresh)
+        names = tuple("expires" if name == "expires_at" else name for name in differing)
+        change = self._change(origin, now, f"updated {memory.id} ({', '.join(names)})")
+        superseded = memory if "content" in differing else None
+        stored = await turn.record(change, [Step(operation="update", memory=changed, supersedes=superseded)])
+        return Updated(outcome="updated", memory=stored[0], changed=names, change_id=change.id)
+
+    async def _own(self, turn: Transaction, memory_ids: Sequence[str], now: int) -> list[Memory]:
+        """The living memories of these ids, in that order; all of them, or NotFound."""
+        wanted = [memory_id.strip() for memory_id in memory_ids]
+        found = {memory.id: memory for memory in await turn.memories(wanted) if not memory.expired(now)}
+        missing = [memory_id for memory_id in wanted if memory_id not in found]
+        if missing:
+            raise NotFound(_not_found(missing))
+        return [found[memory_id] for memory_id in wanted]
+
+    async def _in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
+        """The living memories that hold the text and the key that are to be written; expired ones are swept."""
+        living = await self._sweep(turn, await self._twins(turn, given.get("content"), given.get("key")), now)
+        mark = fingerprint(given["content"]) if "content" in given else None
+        same_text = next((memory for memory in living if fingerprint(memory.content) == mark), None)
+        same_key = next((memory for memory in living if memory.key and memory.key == given.get("key")), None)
+        return same_text, same_key
+
+    async def _twins(self, turn: Transaction, content: str | None, key: str | None) -> list[Memory]:
+        if content is None and key is None:
+            return []
+        return await turn.twins(fingerprint(content) if content is not None else None, key)
+
+    async def _sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
+        """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
+        expired = [memory for memory in memories if memory.expired(now)]
+        if expired:
+            change = self._change(Origin(tool=SWEEP), now, f"swept {len(expired)} expired")
+            steps = [_removal("expire", memory, now) for memory in expired]
+            await turn.record(change.model_copy(update={"system": True}), steps)
+        return [memory for memory in memories if not memory.expired(now)]
+
+    async def _missing(self, user: str, memory_id: str | None, key: str | None) -> str:
+        if memory_id is None:
+            return f"No memory with key {key!r} for this user. list_memories shows all."
+        revisions = await self._store.revisions(user, memory_id.strip())
+        if revisions and revisions[-1].operation == "delete":
+            return f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
+        return _not_found([memory_id])
+
+    def _change(self, origin: Origin, now: int, summary: str) -> Change:
+        return Change(
+            id=self._clock.new_id(),
+            at=now,
+            tool=origin.tool,
+            client=origin.client,
+            client_version=origin.client_version,
+            summary=summary,
+        )
+
+
+def _not_found(memory_ids: Sequence[str]) -> str:
+    named = ", ".join(memory_id if len(memory_id) <= 40 else memory_id[:40] + "…" for memory_id in memory_ids)
+    return f"No memory {named} for this user. search_memories finds ids."
+
+
+def _removal(operation: Operation, memory: Memory, now: int) -> Step:
+    gone = memory.model_copy(update={"version": memory.version + 1, "updated_at": now, "damaged": False})
+    return Step(operation=operation, memory=gone)
+
+
+def _undone_step(step: Step, now: int) -> UndoneStep:
+    return UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(now))
+
+
+def _same(stored: object, given: object) -> bool:
+    """Equality as JSON sees it: in Python, 1 and True would be the same."""
+    if isinstance(stored, dict) or isinstance(given, dict):
+        return json.dumps(stored, sort_keys=True) == json.dumps(given, sort_keys=True)
+    return stored == given
+
+
+def _allowed(limit: int) -> tuple[int, tuple[LeftOut, ...]]:
+    """`limit` within 1 to 100; a higher one is lowered, and said."""
+    if limit < 1:
+        raise InvalidInput(f"limit must be 1 to {MAX_LIMIT}, not {limit}")
+    if limit > MAX_LIMIT:
+        return MAX_LIMIT, (LeftOut(count=0, reason=f"limit {limit} was lowered to {MAX_LIMIT}"),)
+    return limit, ()

@@ -1,0 +1,107 @@
+"""How a change is taken back: exactly, or not at all."""
+
+from collections.abc import Iterable
+
+from mcp_memory.errors import NotFound, UndoRefused
+from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.store.base import Transaction
+
+
+async def target(turn: Transaction, change_id: str | None) -> Change:
+    """The change that an undo of `change_id` is about; without one, the latest that can be undone.
+
+    Raises:
+        NotFound: this user has no such change, or nothing is left to undo.
+        UndoRefused: it is undone already, or the store's own.
+    """
+    if change_id is None:
+        latest = await turn.latest_undoable()
+        if latest is None:
+            raise NotFound("Nothing is left to undo for this user. Redo an undo by giving its change_id.")
+        return latest
+    change = await turn.change(change_id)
+    if change is None:
+        raise NotFound(f"No change {change_id} for this user. Every reply that wrote something names its change_id.")
+    if change.undone_by is not None:
+        raise UndoRefused(f"Change {change_id} is undone already. To redo it, undo the change that undid it.")
+    if change.system:
+        raise UndoRefused(f"Change {change_id} is the clean-up of expired memories, which cannot be undone.")
+    return change
+
+
+async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
+    """The steps that bring back what was there before `change`, deletions first.
+
+    Raises:
+        UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
+            now, or the revisions needed are gone; `ids` names the memories in the way.
+    """
+    revisions = await turn.revisions_of(change)
+    if not revisions:
+        raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
+    histories = [(revision, await turn.history(revision.memory.row)) for revision in revisions]
+    _refuse_later(change, histories)
+    ids = [revision.memory.id for revision in revisions]
+    current = {memory.row: memory for memory in await turn.memories(ids)}
+    steps = [
+        step
+        for revision, history in histories
+        if (step := _step(change, revision, history, current.get(revision.memory.row), now)) is not None
+    ]
+    await _refuse_taken(turn, change, steps, now)
+    return sorted(steps, key=lambda step: step.operation != "delete")
+
+
+def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revision]]]) -> None:
+    later = {
+        revision.memory.id: one.change.id
+        for revision, history in histories
+        for one in history
+        if one.memory.seq > revision.memory.seq and _stands(one.change)
+    }
+    if later:
+        listed = ", ".join(f"{memory_id} (changed by {change_id})" for memory_id, change_id in later.items())
+        raise UndoRefused(
+            f"Change {change.id} cannot be undone: later changes stand on it: {listed}. Undo those first.", list(later)
+        )
+
+
+def _stands(change: Change) -> bool:
+    """Whether `change` is a caller's own and in force; an undo and what it undid cancel each other out."""
+    return change.undone_by is None and change.undoes is None and not change.system
+
+
+def _step(
+    change: Change, revision: Revision, history: list[Revision], current: Memory | None, now: int
+) -> Step | None:
+    earlier = [one for one in history if one.memory.seq < revision.memory.seq]
+    if not earlier and revision.operation != "add":
+        raise UndoRefused(
+            f"Change {change.id} cannot be undone: the earlier revisions of {revision.memory.id} were pruned.",
+            [revision.memory.id],
+        )
+    reason = f"undo of {change.id}"
+    fresh = {"version": history[-1].memory.version + 1, "updated_at": now, "damaged": False}
+    if earlier and earlier[-1].operation not in {"delete", "expire"}:
+        before = earlier[-1].memory
+        if before.damaged:
+            raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
+        return Step(operation="restore", memory=before.model_copy(update=fresh), reason=reason)
+    if current is not None:
+        return Step(operation="delete", memory=current.model_copy(update=fresh), reason=reason)
+    return None
+
+
+async def _refuse_taken(turn: Transaction, change: Change, steps: list[Step], now: int) -> None:
+    own = {step.memory.row for step in steps}
+    for step in steps:
+        if step.operation == "delete":
+            continue
+        twins = await turn.twins(fingerprint(step.memory.content), step.memory.key)
+        taken = [twin.id for twin in twins if twin.row not in own and not twin.expired(now)]
+        if taken:
+            raise UndoRefused(
+                f"Change {change.id} cannot be undone: the text or key of {step.memory.id} now belongs to "
+                f"{', '.join(taken)}. Update or delete that first.",
+                taken,
+            )

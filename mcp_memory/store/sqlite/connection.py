@@ -1,0 +1,149 @@
+"""Connections to the file, and the one way to hold a write transaction.
+
+A connection is one transaction for everybody who uses it, so the writer is one connection held under a lock for a whole
+transaction, and reads use another. Cancelling an await does not cancel the statement behind it, so a transaction always
+ends in COMMIT or ROLLBACK inside a shield. aiosqlite's thread is no daemon: an open connection would keep the process
+alive, so `open_connection` closes it on every path.
+"""
+
+import os
+import random
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+import anyio
+
+from mcp_memory.errors import StoreUnavailable
+from mcp_memory.store.sqlite.errors import is_busy, translate, translated
+from mcp_memory.store.sqlite.sql import QUERIES
+
+_STEP_MS: Final = 50
+"""How long SQLite itself waits for a lock; short, so that a waiting thread never holds up the end of the process."""
+
+
+class Connection:
+    """One aiosqlite connection that runs named statements and raises our errors."""
+
+    def __init__(self, raw: aiosqlite.Connection, path: Path) -> None:
+        self._raw = raw
+        self.path = path
+
+    async def all(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
+        """Every row of the statement called `name`."""
+        with translated(self.path):
+            return list(await self._raw.execute_fetchall(QUERIES[name], parameters or {}))
+
+    async def one(self, name: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Row | None:
+        """The first row of the statement called `name`, if there is one."""
+        rows = await self.all(name, parameters)
+        return rows[0] if rows else None
+
+    async def many(self, name: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """The statement called `name` once for each set of parameters."""
+        with translated(self.path):
+            await (await self._raw.executemany(QUERIES[name], parameters)).close()
+
+    async def script(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """A statement that has no name: a pragma, or a step of a migration."""
+        with translated(self.path):
+            return list(await self._raw.execute_fetchall(statement, parameters))
+
+    async def begin(self, deadline: float) -> None:
+        """Open a write transaction, waiting for other processes until `deadline` on anyio's clock.
+
+        Raises:
+            StoreBusy: the lock was not free in time.
+        """
+        while True:
+            try:
+                await self._raw.execute_fetchall(QUERIES["begin"])
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or anyio.current_time() >= deadline:
+                    raise translate(error, self.path) from error
+                await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
+            else:
+                return
+
+    async def end(self, name: str) -> None:
+        """COMMIT or ROLLBACK; a transaction that an error has already ended is no error here."""
+        if self._raw.in_transaction:
+            await self.all(name)
+
+
+class Turns:
+    """Hands out write transactions on one connection, one at a time."""
+
+    def __init__(self, connection: Connection, timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._lock = anyio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Connection]:
+        """A write transaction: committed at the end of the block, rolled back on any error or cancellation."""
+        deadline = anyio.current_time() + self._timeout
+        async with self._lock:
+            try:
+                await self._connection.begin(deadline)
+                yield self._connection
+                with anyio.CancelScope(shield=True):
+                    await self._connection.end("commit")
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._connection.end("rollback")
+                raise
+
+
+@asynccontextmanager
+async def open_connection(path: Path) -> AsyncIterator[Connection]:
+    """A connection to an existing file, set up but otherwise untouched, and closed at the end."""
+    with translated(path):
+        raw = await aiosqlite.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_STEP_MS / 1000
+        )
+    try:
+        raw.row_factory = sqlite3.Row
+        yield Connection(raw, path)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await raw.close()
+
+
+async def prepare(connection: Connection, deadline: float) -> None:
+    """The pragmas that every connection to a file of ours has. Changing to WAL may have to wait for other processes."""
+    while True:
+        try:
+            await connection.script("PRAGMA journal_mode = WAL")
+        except Exception as error:
+            cause = error.__cause__
+            if not (isinstance(cause, sqlite3.Error) and is_busy(cause)) or anyio.current_time() >= deadline:
+                raise
+            await anyio.sleep(0.01)
+        else:
+            break
+    await connection.script("PRAGMA synchronous = FULL")
+    await connection.script("PRAGMA foreign_keys = ON")
+    await connection.script("PRAGMA secure_delete = ON")
+    if sys.platform == "darwin":
+        await connection.script("PRAGMA fullfsync = ON")
+
+
+def create_file(path: Path) -> None:
+    """An empty file that only its owner can read, in a folder of the same kind, unless it is there already.
+
+    Raises:
+        StoreUnavailable: the folder or the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise StoreUnavailable(path, "this is no file; name a file with --database") from None
+    except OSError as error:
+        raise StoreUnavailable(path, f"cannot be created ({error.strerror}); name another file with --database") from error

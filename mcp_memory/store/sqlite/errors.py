@@ -1,0 +1,49 @@
+"""The one place where SQLite's errors become ours."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+
+_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
+_FULL = {"SQLITE_FULL"}
+_CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
+_UNAVAILABLE = {"SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_AUTH", "SQLITE_NOLFS"}
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether the statement only has to wait its turn."""
+    return _family(error) in _BUSY
+
+
+def translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """Our error for SQLite's `error` about the file at `path`."""
+    family = _family(error)
+    if family in _BUSY:
+        return StoreBusy(path, "another process is writing for too long; nothing was written, try again")
+    if family in _FULL:
+        return StoreFull(path, "no space left on the device; nothing was written, free some space and try again")
+    if family in _CORRUPT:
+        return StoreCorrupt(
+            path, f"the file is damaged or no database ({error}); move it away or restore a copy, nothing was changed"
+        )
+    if family in _UNAVAILABLE:
+        return StoreUnavailable(path, f"the file cannot be used ({error}); check its folder, owner and permissions")
+    return StoreError(path, f"{type(error).__name__}: {error}".replace("\n", " "))
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors inside the block into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def _family(error: sqlite3.Error) -> str:
+    """The primary result code's name; extended codes such as SQLITE_IOERR_WRITE start with it."""
+    name: str = getattr(error, "sqlite_errorname", "") or ""
+    return "_".join(name.split("_")[:2])

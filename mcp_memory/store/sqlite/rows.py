@@ -1,0 +1,101 @@
+"""Rows of the file to values and back."""
+
+import json
+import sqlite3
+from typing import Any, Final
+
+from mcp_memory.models import Change, Memory, Past, Revision, State, digest, fingerprint
+from mcp_memory.store.base import index_terms
+
+SEQUENCE_BITS: Final = 32
+SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
+
+_PLAIN: Final = ("id", "content", "key", "agent", "team", "session_id", "source", "version") + (
+    "created_at", "updated_at", "worded_at", "expires_at",
+)
+
+
+def memory(row: sqlite3.Row) -> Memory:
+    """The memory of a row of `memories`, marked where its checksum does not hold."""
+    return _checked(_fields(row) | {"row": row["row_id"] & SEQUENCE_MASK, "seq": row["seq"]}, row["digest"])
+
+
+def revision(row: sqlite3.Row) -> Revision:
+    """The revision of a row of `revisions` joined with its change."""
+    places = {"row": row["memory"] & SEQUENCE_MASK, "seq": row["row_id"] & SEQUENCE_MASK}
+    return Revision(
+        memory=_checked(_fields(row) | places, row["digest"]),
+        operation=row["operation"],
+        reason=row["reason"],
+        change=change(row),
+    )
+
+
+def past(row: sqlite3.Row) -> Past:
+    """The superseded wording of a row of the query `past`."""
+    return Past(
+        content=row["past_content"], held_from=row["held_from"], held_until=row["held_until"], memory=memory(row)
+    )
+
+
+def change(row: sqlite3.Row) -> Change:
+    """The change in a row that has the columns of the fragment `change`."""
+    plain = ("tool", "client", "client_version", "system", "summary", "undoes", "undone_by")
+    return Change(
+        seq=row["change_seq"], id=row["change_id"], at=row["change_at"], **{name: row[name] for name in plain}
+    )
+
+
+def memory_parameters(one: Memory, number: int) -> dict[str, Any]:
+    """What saving `one` for the user of that `number` needs."""
+    indexed = index_terms(one)
+    return snapshot_parameters(one) | {
+        "row_id": number << SEQUENCE_BITS | one.row,
+        "number": number,
+        "seq": one.seq,
+        "fingerprint": fingerprint(one.content),
+        "terms": " ".join(indexed),
+        "term_count": len(indexed),
+    }
+
+
+def snapshot_parameters(one: Memory) -> dict[str, Any]:
+    """The columns that a memory and its revisions share."""
+    return {
+        "id": one.id,
+        "content": one.content,
+        "key": one.key,
+        "topics": json.dumps(one.topics, ensure_ascii=False),
+        "pinned": one.pinned,
+        "metadata": json.dumps(one.metadata, ensure_ascii=False),
+        "agent": one.agent,
+        "team": one.team,
+        "session_id": one.session_id,
+        "source": one.source,
+        "state": one.state.value,
+        "created_at": one.created_at,
+        "updated_at": one.updated_at,
+        "worded_at": one.worded_at,
+        "expires_at": one.expires_at,
+        "version": one.version,
+        "digest": digest(one),
+    }
+
+
+def match_expressions(terms: list[str]) -> str:
+    """Query terms as a JSON list of FTS5 strings. Terms hold letters and digits only, so no syntax can hide in them."""
+    return json.dumps([f'"{term}"' for term in terms], ensure_ascii=False)
+
+
+def _fields(row: sqlite3.Row) -> dict[str, Any]:
+    return {name: row[name] for name in _PLAIN} | {
+        "topics": tuple(json.loads(row["topics"])),
+        "pinned": bool(row["pinned"]),
+        "metadata": json.loads(row["metadata"]),
+        "state": State(row["state"]),
+    }
+
+
+def _checked(fields: dict[str, Any], expected: bytes) -> Memory:
+    found = Memory(**fields)
+    return found if digest(found) == expected else found.model_copy(update={"damaged": True})

@@ -1,0 +1,162 @@
+-- One row per user. `number` prefixes every row id of the user, so that one user's rows are one range in every index.
+CREATE TABLE users (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    last_seq INTEGER NOT NULL DEFAULT 0,     -- number of writes so far; sequences are never reused
+    memory_count INTEGER NOT NULL DEFAULT 0, -- kept by triggers: the statistics that ranking needs
+    term_count INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- What belongs to the file and not to a process.
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO settings (name, value) VALUES
+    ('min_writer', '1'),
+    ('index_version', '1'),
+    ('search_languages', 'english'),
+    ('embedding_model', ''),
+    ('embedding_dimensions', '0');
+
+-- One row per call that wrote. `seq` is the only order.
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    user INTEGER NOT NULL REFERENCES users (number) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    tool TEXT NOT NULL,
+    client TEXT,
+    client_version TEXT,
+    system INTEGER NOT NULL,
+    summary TEXT NOT NULL,
+    undoes INTEGER REFERENCES changes (seq),
+    undone_by INTEGER REFERENCES changes (seq),
+    UNIQUE (user, id)
+) STRICT;
+
+CREATE INDEX changes_by_user ON changes (user, seq);
+
+-- The current state. row_id = user << 32 | sequence of the write that created the memory.
+CREATE TABLE memories (
+    row_id INTEGER PRIMARY KEY,
+    user INTEGER NOT NULL REFERENCES users (number) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    content TEXT NOT NULL,
+    key TEXT,
+    topics TEXT NOT NULL,
+    pinned INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    agent TEXT,
+    team TEXT,
+    session_id TEXT,
+    source TEXT,
+    state TEXT NOT NULL CHECK (state IN ('active', 'pending')),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    worded_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    version INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    fingerprint BLOB NOT NULL,
+    terms TEXT NOT NULL,      -- exactly what the index holds, so that it can be taken out again
+    term_count INTEGER NOT NULL,
+    UNIQUE (user, id),
+    UNIQUE (user, fingerprint)
+) STRICT;
+
+CREATE UNIQUE INDEX memories_by_key ON memories (user, key) WHERE key IS NOT NULL;
+
+CREATE INDEX memories_by_expiry ON memories (user, expires_at) WHERE expires_at IS NOT NULL;
+
+-- Every version of every memory, never changed. row_id = user << 32 | sequence of the write; `memory` is a row_id of
+-- `memories`, which may be gone.
+CREATE TABLE revisions (
+    row_id INTEGER PRIMARY KEY,
+    memory INTEGER NOT NULL,
+    change INTEGER NOT NULL REFERENCES changes (seq) ON DELETE CASCADE,
+    operation TEXT NOT NULL,
+    reason TEXT,
+    id TEXT NOT NULL,
+    content TEXT NOT NULL,
+    key TEXT,
+    topics TEXT NOT NULL,
+    pinned INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    agent TEXT,
+    team TEXT,
+    session_id TEXT,
+    source TEXT,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    worded_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    version INTEGER NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX revisions_by_memory ON revisions (memory, row_id);
+
+CREATE INDEX revisions_by_id ON revisions (id);
+
+CREATE INDEX revisions_by_change ON revisions (change);
+
+-- Former wordings for include_past. They count while the memory lives and the change that superseded them stands.
+CREATE TABLE past_wordings (
+    row_id INTEGER PRIMARY KEY REFERENCES revisions (row_id) ON DELETE CASCADE,
+    memory INTEGER NOT NULL,
+    superseded_by INTEGER NOT NULL REFERENCES changes (seq) ON DELETE CASCADE,
+    held_from INTEGER NOT NULL,
+    held_until INTEGER NOT NULL,
+    terms TEXT NOT NULL,
+    term_count INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX past_wordings_by_memory ON past_wordings (memory);
+
+CREATE INDEX past_wordings_by_change ON past_wordings (superseded_by);
+
+-- A vector made by another model, or of another version, is never compared.
+CREATE TABLE vectors (
+    row_id INTEGER PRIMARY KEY REFERENCES memories (row_id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    scale REAL NOT NULL,
+    vector BLOB NOT NULL
+) STRICT;
+
+-- Inverted indexes over terms made in Python: no case, no accents, no punctuation is left for the tokenizer to find.
+CREATE VIRTUAL TABLE memory_index USING fts5 (
+    terms, content = 'memories', content_rowid = 'row_id', detail = none, columnsize = 0, tokenize = 'ascii'
+);
+
+CREATE VIRTUAL TABLE past_index USING fts5 (
+    terms, content = 'past_wordings', content_rowid = 'row_id', detail = none, columnsize = 0, tokenize = 'ascii'
+);
+
+CREATE TRIGGER memory_added AFTER INSERT ON memories BEGIN
+    INSERT INTO memory_index (rowid, terms) VALUES (new.row_id, new.terms);
+    UPDATE users SET memory_count = memory_count + 1, term_count = term_count + new.term_count WHERE number = new.user;
+END;
+
+CREATE TRIGGER memory_removed AFTER DELETE ON memories BEGIN
+    INSERT INTO memory_index (memory_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
+    UPDATE users SET memory_count = memory_count - 1, term_count = term_count - old.term_count WHERE number = old.user;
+END;
+
+CREATE TRIGGER memory_reworded AFTER UPDATE OF terms ON memories WHEN new.terms IS NOT old.terms BEGIN
+    INSERT INTO memory_index (memory_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
+    INSERT INTO memory_index (rowid, terms) VALUES (new.row_id, new.terms);
+    UPDATE users SET term_count = term_count - old.term_count + new.term_count WHERE number = new.user;
+END;
+
+CREATE TRIGGER past_added AFTER INSERT ON past_wordings BEGIN
+    INSERT INTO past_index (rowid, terms) VALUES (new.row_id, new.terms);
+END;
+
+CREATE TRIGGER past_removed AFTER DELETE ON past_wordings BEGIN
+    INSERT INTO past_index (past_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
+END;

@@ -1,0 +1,131 @@
+"""The SQLite store: a writer connection that takes turns, and a reader beside it."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from sqlite3 import Row
+from typing import Any
+
+import anyio
+
+from mcp_memory.models import Candidate, Candidates, Filter, Memory, Page, Past, Revision
+from mcp_memory.store.sqlite import rows
+from mcp_memory.store.sqlite.connection import Connection, Turns, create_file, open_connection, prepare
+from mcp_memory.store.sqlite.migrate import check_writer, migrate
+from mcp_memory.store.sqlite.transaction import SqliteTransaction
+
+
+class SqliteStore:
+    """Memories in one file; see `store.base.Store` for what each verb promises."""
+
+    def __init__(self, turns: Turns, reader: Connection) -> None:
+        self._turns = turns
+        self._reader = reader
+
+    @asynccontextmanager
+    async def transaction(self, user: str) -> AsyncIterator[SqliteTransaction]:
+        """A turn to write for `user`."""
+        async with self._turns.turn() as turn:
+            head = await turn.one("turn", {"user": user})
+            assert head is not None
+            check_writer(turn, head["min_writer"])
+            yield SqliteTransaction(turn, user, head["number"], head["last_seq"] or 0)
+
+    async def memory(self, user: str, memory_id: str, now: int) -> Memory | None:
+        """The living memory of that id."""
+        row = await self._reader.one("memory", {"user": user, "id": memory_id, "now": now})
+        return rows.memory(row) if row else None
+
+    async def memory_by_key(self, user: str, key: str, now: int) -> Memory | None:
+        """The living memory of that key."""
+        row = await self._reader.one("memory_by_key", {"user": user, "key": key, "now": now})
+        return rows.memory(row) if row else None
+
+    async def page(self, user: str, scope: Filter, before: int | None, limit: int) -> Page:
+        """At most `limit` memories, newest created first, and how many the scope has in all."""
+        parameters = _filter_parameters(user, scope)
+        counted = await self._reader.one("count", parameters)
+        found = await self._reader.all(
+            "page", parameters | {"before": before or rows.SEQUENCE_MASK, "limit": limit + 1}
+        )
+        return Page(
+            memories=tuple(rows.memory(row) for row in found[:limit]),
+            total=counted["total"] if counted else 0,
+            more=len(found) > limit,
+        )
+
+    async def candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+        """The memories that hold any of `terms`, with this user's statistics."""
+        return await self._candidates("candidates", user, terms, scope)
+
+    async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+        """The superseded wordings that hold any of `terms`."""
+        return await self._candidates("past_candidates", user, terms, scope)
+
+    async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
+        """The living memories at these rows, by row."""
+        found = await self._reader.all("living", {"user": user, "rows": json.dumps(list(at)), "now": now})
+        return {memory.row: memory for memory in map(rows.memory, found)}
+
+    async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
+        """The superseded wordings at these revisions, by their seq."""
+        found = await self._reader.all("past", {"user": user, "seqs": json.dumps(list(seqs)), "now": now})
+        return {row["past_seq"]: rows.past(row) for row in found}
+
+    async def revisions(self, user: str, memory_id: str) -> list[Revision]:
+        """Every version of one memory, oldest first."""
+        return [rows.revision(row) for row in await self._reader.all("revisions_by_id", {"user": user, "id": memory_id})]
+
+    async def _candidates(self, query: str, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+        statistics = await self._reader.one("statistics", {"user": user})
+        if statistics is None or not statistics["memory_count"]:
+            return Candidates(documents=0, mean_length=0.0, frequencies=(0,) * len(terms), rows=())
+        found = await self._reader.all(
+            query, _filter_parameters(user, scope) | {"terms": rows.match_expressions(terms)}
+        )
+        frequencies = Counter(row["term"] for row in found)
+        return Candidates(
+            documents=statistics["memory_count"],
+            mean_length=statistics["term_count"] / statistics["memory_count"],
+            frequencies=tuple(frequencies[term] for term in range(len(terms))),
+            rows=tuple(_grouped(found)),
+        )
+
+
+@asynccontextmanager
+async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncIterator[SqliteStore]:
+    """The store in the file at `path`, created or brought up to date where needed, and closed at the end.
+
+    `lock_timeout` is how many seconds a write may wait for its turn.
+
+    Raises:
+        StoreError: the file cannot be used; it is left as it was.
+    """
+    create_file(path)
+    deadline = anyio.current_time() + lock_timeout
+    async with open_connection(path) as writer:
+        turns = Turns(writer, lock_timeout)
+        await migrate(writer, turns, now, deadline)
+        async with open_connection(path) as reader:
+            await prepare(reader, deadline)
+            yield SqliteStore(turns, reader)
+
+
+def _filter_parameters(user: str, scope: Filter) -> dict[str, Any]:
+    topics = json.dumps(scope.topics, ensure_ascii=False) if scope.topics else None
+    return scope.model_dump() | {"user": user, "topics": topics}
+
+
+def _grouped(found: Iterable[Row]) -> Iterable[Candidate]:
+    """One candidate for each row id, its matched terms as bits."""
+    matched: dict[int, int] = {}
+    facts: dict[int, Row] = {}
+    for row in found:
+        matched[row["row"]] = matched.get(row["row"], 0) | 1 << row["term"]
+        facts[row["row"]] = row
+    return (
+        Candidate(row=number, matched=bits, length=facts[number]["term_count"], kept=bool(facts[number]["kept"]))
+        for number, bits in matched.items()
+    )

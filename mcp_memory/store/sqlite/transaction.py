@@ -1,0 +1,125 @@
+"""One user's turn to write on the SQLite file."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mcp_memory.models import Change, Memory, Revision, Step
+from mcp_memory.store.base import index_terms
+from mcp_memory.store.sqlite import rows
+from mcp_memory.store.sqlite.connection import Connection
+
+
+class SqliteTransaction:
+    """Reads and writes inside an open `BEGIN IMMEDIATE`; see `store.base.Transaction`.
+
+    `number` is None as long as the user has never written.
+    """
+
+    def __init__(self, turn: Connection, user: str, number: int | None, last_seq: int) -> None:
+        self._turn = turn
+        self._user = user
+        self._number = number
+        self._last_seq = last_seq
+
+    async def memories(self, ids: Sequence[str]) -> list[Memory]:
+        """Those of `ids` that exist, also expired ones."""
+        return await self._memories("memories_by_ids", {"ids": json.dumps(list(ids))})
+
+    async def twins(self, text_fingerprint: bytes | None, key: str | None) -> list[Memory]:
+        """The memories that hold this text or this key, also expired ones."""
+        return await self._memories("twins", {"fingerprint": text_fingerprint, "key": key})
+
+    async def expired(self, now: int, limit: int) -> list[Memory]:
+        """At most `limit` memories whose time has passed."""
+        return await self._memories("expired", {"now": now, "limit": limit})
+
+    async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
+        """Write `steps` as one change."""
+        number = await self._own_number()
+        added = await self._turn.one("add_change", change.model_dump() | {"number": number})
+        assert added is not None
+        seq: int = added["seq"]
+        if change.undoes is not None:
+            await self._flip(number, change.undoes, seq)
+        stored = [await self._write(number, seq, step) for step in steps]
+        await self._turn.all("advance", {"number": number, "seq": self._last_seq})
+        return stored
+
+    async def change(self, change_id: str) -> Change | None:
+        """The change of that id."""
+        return await self._change("change_by_id", {"id": change_id})
+
+    async def latest_undoable(self) -> Change | None:
+        """The newest change that is not undone, not an undo and not the system's own."""
+        return await self._change("latest_undoable", {})
+
+    async def revisions_of(self, change: Change) -> list[Revision]:
+        """What `change` wrote, in the order written."""
+        found = await self._turn.all("revisions_of_change", {"change": change.seq})
+        return [rows.revision(row) for row in found]
+
+    async def history(self, row: int) -> list[Revision]:
+        """Every version of the memory at `row`, oldest first."""
+        assert self._number is not None
+        found = await self._turn.all("history", {"memory": self._number << rows.SEQUENCE_BITS | row})
+        return [rows.revision(row) for row in found]
+
+    async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
+        return [rows.memory(row) for row in await self._turn.all(query, parameters | {"number": self._number})]
+
+    async def _change(self, query: str, parameters: dict[str, Any]) -> Change | None:
+        row = await self._turn.one(query, parameters | {"number": self._number})
+        return rows.change(row) if row else None
+
+    async def _own_number(self) -> int:
+        if self._number is None:
+            added = await self._turn.one("add_user", {"user": self._user})
+            assert added is not None
+            self._number = int(added["number"])
+        return self._number
+
+    async def _write(self, number: int, change: int, step: Step) -> Memory:
+        self._last_seq += 1
+        row = step.memory.row or self._last_seq
+        memory = step.memory.model_copy(update={"row": row, "seq": self._last_seq})
+        row_id = number << rows.SEQUENCE_BITS | row
+        revision = {
+            "revision": number << rows.SEQUENCE_BITS | self._last_seq,
+            "row_id": row_id,
+            "change": change,
+            "operation": step.operation,
+            "reason": step.reason,
+        }
+        match step.operation:
+            case "delete" | "expire":
+                await self._turn.all("remove_memory", {"row_id": row_id})
+            case "add" | "update" | "restore":
+                await self._turn.all("save_memory", rows.memory_parameters(memory, number))
+        await self._turn.all("add_revision", rows.snapshot_parameters(memory) | revision)
+        if step.supersedes is not None:
+            await self._supersede(number, change, step.supersedes, memory)
+        return memory
+
+    async def _supersede(self, number: int, change: int, former: Memory, memory: Memory) -> None:
+        indexed = index_terms(former)
+        parameters = {
+            "revision": number << rows.SEQUENCE_BITS | former.seq,
+            "row_id": number << rows.SEQUENCE_BITS | former.row,
+            "change": change,
+            "held_from": former.worded_at,
+            "held_until": memory.worded_at,
+            "terms": " ".join(indexed),
+            "term_count": len(indexed),
+        }
+        await self._turn.all("add_past_wording", parameters)
+
+    async def _flip(self, number: int, undone: int, by: int) -> None:
+        """Mark `undone` as undone, and flip the marks along the chain: what it had undone stands again, and so on."""
+        undoer: int | None = by
+        target: int | None = undone
+        while target is not None:
+            await self._turn.all("mark_change", {"seq": target, "undone_by": undoer, "number": number})
+            undoer = target if undoer is None else None
+            row = await self._turn.one("undoes_of", {"seq": target, "number": number})
+            target = row["undoes"] if row else None

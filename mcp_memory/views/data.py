@@ -1,0 +1,225 @@
+"""Structured content: plain JSON objects without nulls, times in ISO 8601 UTC, scores to two digits."""
+
+from collections.abc import Iterable
+from typing import Any, NotRequired, TypedDict
+
+from mcp_memory import clock
+from mcp_memory.models import Hit, LeftOut, Memory, Revision
+from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, Updated
+
+
+class MemoryData(TypedDict):
+    id: str
+    content: str
+    key: NotRequired[str]
+    topics: list[str]
+    pinned: bool
+    metadata: dict[str, Any]
+    agent: NotRequired[str]
+    created_at: str
+    updated_at: str
+    expires_at: NotRequired[str]
+    version: int
+    damaged: NotRequired[bool]
+
+
+class PeriodData(TypedDict("Period", {"from": str})):
+    until: str
+
+
+class HitData(MemoryData):
+    score: float
+    past: NotRequired[PeriodData]
+
+
+class LeftOutData(TypedDict):
+    count: int
+    reason: str
+
+
+class RevisionData(TypedDict):
+    version: int
+    operation: str
+    content: str
+    key: NotRequired[str]
+    topics: list[str]
+    pinned: bool
+    metadata: dict[str, Any]
+    expires_at: NotRequired[str]
+    at: str
+    change_id: str
+    tool: str
+    client: NotRequired[str]
+    reason: NotRequired[str]
+    damaged: NotRequired[bool]
+
+
+class OperationData(TypedDict):
+    op: str
+    memory: MemoryData
+
+
+class AddReply(TypedDict):
+    outcome: str
+    memory: MemoryData
+    change_id: NotRequired[str]
+    neighbours: list[HitData]
+
+
+class SearchReply(TypedDict):
+    hits: list[HitData]
+    modes: list[str]
+    left_out: list[LeftOutData]
+
+
+class ListReply(TypedDict):
+    memories: list[MemoryData]
+    total: int
+    next_cursor: NotRequired[str]
+    left_out: list[LeftOutData]
+
+
+class GetReply(TypedDict):
+    memory: MemoryData
+    revisions: NotRequired[list[RevisionData]]
+
+
+class UpdateReply(TypedDict):
+    outcome: str
+    memory: MemoryData
+    changed: list[str]
+    change_id: NotRequired[str]
+
+
+class DeleteReply(TypedDict):
+    memories: list[MemoryData]
+    change_id: str
+
+
+class UndoReply(TypedDict):
+    undone: str
+    tool: str
+    client: NotRequired[str]
+    operations: list[OperationData]
+    change_id: str
+
+
+def added(outcome: Added) -> AddReply:
+    """What `add_memory` did."""
+    reply = AddReply(
+        outcome=outcome.outcome, memory=memory(outcome.memory), neighbours=[hit(one) for one in outcome.neighbours]
+    )
+    if outcome.change_id:
+        reply["change_id"] = outcome.change_id
+    return reply
+
+
+def found(outcome: Found) -> SearchReply:
+    """What `search_memories` found."""
+    return SearchReply(
+        hits=[hit(one) for one in outcome.hits], modes=list(outcome.modes), left_out=left_out(outcome.left_out)
+    )
+
+
+def listed(outcome: Listed) -> ListReply:
+    """One page of `list_memories`."""
+    reply = ListReply(
+        memories=[memory(one) for one in outcome.memories], total=outcome.total, left_out=left_out(outcome.left_out)
+    )
+    if outcome.next_cursor:
+        reply["next_cursor"] = outcome.next_cursor
+    return reply
+
+
+def got(outcome: Got) -> GetReply:
+    """What `get_memory` read."""
+    reply = GetReply(memory=memory(outcome.memory))
+    if outcome.revisions is not None:
+        reply["revisions"] = [revision(one) for one in outcome.revisions]
+    return reply
+
+
+def updated(outcome: Updated) -> UpdateReply:
+    """What `update_memory` changed."""
+    reply = UpdateReply(outcome=outcome.outcome, memory=memory(outcome.memory), changed=list(outcome.changed))
+    if outcome.change_id:
+        reply["change_id"] = outcome.change_id
+    return reply
+
+
+def deleted(outcome: Deleted) -> DeleteReply:
+    """What `delete_memory` removed."""
+    return DeleteReply(memories=[memory(one) for one in outcome.memories], change_id=outcome.change_id)
+
+
+def undone(outcome: Undone) -> UndoReply:
+    """What `undo` restored and took away."""
+    operations = [OperationData(op=step.operation, memory=memory(step.memory)) for step in outcome.steps]
+    reply = UndoReply(
+        undone=outcome.undone.id, tool=outcome.undone.tool, operations=operations, change_id=outcome.change_id
+    )
+    if outcome.undone.client:
+        reply["client"] = outcome.undone.client
+    return reply
+
+
+def memory(one: Memory) -> MemoryData:
+    """One memory as everybody sees it."""
+    data = MemoryData(
+        id=one.id,
+        content=one.content,
+        topics=list(one.topics),
+        pinned=one.pinned,
+        metadata=dict(one.metadata),
+        created_at=clock.iso(one.created_at),
+        updated_at=clock.iso(one.updated_at),
+        version=one.version,
+    )
+    if one.key is not None:
+        data["key"] = one.key
+    if one.agent is not None:
+        data["agent"] = one.agent
+    if one.expires_at is not None:
+        data["expires_at"] = clock.iso(one.expires_at)
+    if one.damaged:
+        data["damaged"] = True
+    return data
+
+
+def hit(one: Hit) -> HitData:
+    """One search result."""
+    data = HitData(**memory(one.memory), score=round(one.score, 2))
+    if one.past is not None:
+        data["past"] = PeriodData({"from": clock.iso(one.past.held_from), "until": clock.iso(one.past.held_until)})
+    return data
+
+
+def revision(one: Revision) -> RevisionData:
+    """One version of a memory."""
+    data = RevisionData(
+        version=one.memory.version,
+        operation=one.operation,
+        content=one.memory.content,
+        topics=list(one.memory.topics),
+        pinned=one.memory.pinned,
+        metadata=dict(one.memory.metadata),
+        at=clock.iso(one.change.at),
+        change_id=one.change.id,
+        tool=one.change.tool,
+    )
+    if one.memory.key is not None:
+        data["key"] = one.memory.key
+    if one.memory.expires_at is not None:
+        data["expires_at"] = clock.iso(one.memory.expires_at)
+    if one.change.client is not None:
+        data["client"] = one.change.client
+    if one.reason is not None:
+        data["reason"] = one.reason
+    if one.memory.damaged:
+        data["damaged"] = True
+    return data
+
+
+def left_out(reasons: Iterable[LeftOut]) -> list[LeftOutData]:
+    """How many matches are not shown, and why."""
+    return [LeftOutData(count=one.count, reason=one.reason) for one in reasons]
