@@ -1,6 +1,6 @@
 """A long-term memory for MCP clients that the agent manages itself.
 
-Start with `mcp_memory.service.MemoryService`: every use case. `server` and `cli` are two doors onto it, `store` remembers.
+Start with `mcp_memory.service.MemoryService`: every use case. `server` and `cli` are doors onto it, `store` remembers.
 """
 
 from importlib.metadata import version

@@ -1,6 +1,6 @@
 """Composition root: a configuration becomes a service on a store, as one async context manager."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -13,7 +13,7 @@ from mcp_memory.store.base import Store
 
 
 class App:
-    """The parts of one running process. The store is opened when it is first needed, or by `warm_up`, whichever is first.
+    """The parts of one running process. The store is opened by `warm_up` or by the first call that needs it.
 
     Opening that fails is tried anew by the next caller: what was wrong with the disk may have been put right.
     """
@@ -52,7 +52,7 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(config: Config, clock: Clock | None = None) -> AsyncIterator[App]:
+async def open_app(config: Config, clock: Clock | None = None) -> AsyncGenerator[App]:
     """The app of `config`, at once: the store opens behind it. Everything is closed at the end, whatever happened."""
     app = App(config, clock or SystemClock())
     try:
@@ -66,18 +66,18 @@ async def open_app(config: Config, clock: Clock | None = None) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def open_store(config: Config, clock: Clock) -> AsyncIterator[Store]:
+async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
     """The store that `config` names.
 
     Raises:
         StoreError: it cannot be opened.
     """
     if config.ephemeral:
-        from mcp_memory.store.ephemeral import EphemeralStore
+        from mcp_memory.store.ephemeral import EphemeralStore  # noqa: PLC0415 - only the store in use is loaded
 
         yield EphemeralStore()
     else:
-        from mcp_memory.store.sqlite import open_store as open_sqlite
+        from mcp_memory.store.sqlite import open_store as open_sqlite  # noqa: PLC0415
 
         async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout) as store:
             yield store

@@ -1,4 +1,4 @@
-"""Settings, read once: the command line wins over the environment, the environment over the file, the file over defaults.
+"""Settings, read once: the command line wins over the environment, that over the file, the file over the defaults.
 
 The only reader of the environment and of the configuration file.
 """
@@ -8,7 +8,7 @@ import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
@@ -56,7 +56,9 @@ class Config(Value):
     tools: tuple[str, ...] = Field(
         default=("core",), description="Tool profiles and single tools; a minus sign takes one away."
     )
-    timezone: str = Field(default="", description="IANA zone for dates shown and times without an offset; empty: the system's.")
+    timezone: str = Field(
+        default="", description="IANA zone for dates shown and times without an offset; empty: the system's."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is written to stderr."
     )
@@ -85,8 +87,8 @@ class Config(Value):
         return self
 
     def path(self) -> Path:
-        """The database file."""
-        return Path(self.database).expanduser() if self.database else default_folder() / "memory.db"
+        """The database file, absolute."""
+        return Path(self.database).expanduser().absolute() if self.database else default_folder() / "memory.db"
 
     def tool_names(self) -> tuple[str, ...]:
         """The tools that `tools` turns on, in the order of their profile.
@@ -170,12 +172,10 @@ def _read(source: Path, *, required: bool) -> dict[str, Any]:
 def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str, prefix: str) -> None:
     for name, value in given.items():
         if name not in section.model_fields:
-            raise ConfigError(
-                f"{source}: unknown setting {prefix}{name}{_nearest(name, list(section.model_fields))}"
-            )
+            raise ConfigError(f"{source}: unknown setting {prefix}{name}{_nearest(name, list(section.model_fields))}")
         annotation = section.model_fields[name].annotation
         if isinstance(value, dict) and isinstance(annotation, type) and issubclass(annotation, Value):
-            _refuse_unknown(value, annotation, source, f"{prefix}{name}.")
+            _refuse_unknown(cast("Mapping[str, Any]", value), annotation, source, f"{prefix}{name}.")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

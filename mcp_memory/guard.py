@@ -111,7 +111,9 @@ def metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidInput("metadata is not plain JSON; use an object of strings, numbers, lists and objects") from error
+        raise InvalidInput(
+            "metadata is not plain JSON; use an object of strings, numbers, lists and objects"
+        ) from error
     if len(encoded) > MAX_METADATA:
         raise InvalidInput(f"metadata has {len(encoded):,} bytes as JSON, at most {MAX_METADATA:,} fit")
     decoded: Mapping[str, Any] = json.loads(encoded)

@@ -114,8 +114,11 @@ class Step(Value):
 
 
 class Filter(Value):
-    """Which of a user's memories a read is about. `topics` means any of them; `since`/`until` are half-open bounds of
-    `updated_at`. What has expired at `now`, or is pending, is never part of it."""
+    """Which of a user's memories a read is about.
+
+    `topics` means any of them; `since`/`until` are half-open bounds of `updated_at`. What has expired at `now`, or is
+    pending, is never part of it.
+    """
 
     now: int
     topics: tuple[str, ...] = ()
@@ -167,8 +170,10 @@ class Past(Value):
 
 
 class Hit(Value):
-    """A memory that answers a query. `score`, 0 to 1, is an absolute degree of match. `past` where a former wording
-    matched; then `memory` carries that wording."""
+    """A memory that answers a query.
+
+    `score`, 0 to 1, is an absolute degree of match. `past` where a former wording matched; `memory` then carries it.
+    """
 
     memory: Memory
     score: float

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# (snowballstemmer has no types)
 """Pure functions on text: clean-up of what comes in, terms for the index, lengths of time.
 
 Terms are made here, not by the database's tokenizer, so that every store indexes and finds exactly the same.
@@ -10,7 +12,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Final, Literal
 
-import snowballstemmer
+from snowballstemmer.english_stemmer import EnglishStemmer
 
 _HIDDEN: Final = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f"  # controls but tab and newline
@@ -43,12 +45,14 @@ _ASCII_WORD: Final = re.compile("[a-z0-9]+")
 _MAX_TERM: Final = 64
 
 STOP_WORDS: Final = frozenset(
-    """a about above after again against all am an and any are as at be because been before being below between both
-    but by can could did do does doing don down during each few for from further had has have having he her here hers
-    herself him himself his how i if in into is it its itself just ll me might more most must my myself no nor not now
-    of off on once only or other our ours ourselves out over own re s same shall she should so some such t than that the
-    their theirs them themselves then there these they this those through to too under until up us ve very was we were
-    what when where which while who whom why will with would you your yours yourself yourselves d m o y""".split()
+    """
+    a about above after again against all am an and any are as at be because been before being below between both but by
+    can could d did do does doing don down during each few for from further had has have having he her here hers herself
+    him himself his how i if in into is it its itself just ll m me might more most must my myself no nor not now o of
+    off on once only or other our ours ourselves out over own re s same shall she should so some such t than that the their
+    theirs them themselves then there these they this those through to too under until up us ve very was we were what
+    when where which while who whom why will with would y you your yours yourself yourselves
+    """.split()
 )
 """English words that say nothing about a memory; a query made of nothing else keeps them."""
 
@@ -200,11 +204,10 @@ def _characters_and_pairs(run: str) -> Iterator[str]:
     yield from (run[index : index + 2] for index in range(len(run) - 1))
 
 
-_stemmer: Final = snowballstemmer.stemmer("english")
+_stemmer: Final = EnglishStemmer()
 
 
 @lru_cache(maxsize=16_384)
 def _stem(word: str) -> str:
     """The English (Porter 2) stem; other scripts and numbers as they are."""
-    return _stemmer.stemWord(word) if word.isascii() and not word.isdigit() else word
-
+    return str(_stemmer.stemWord(word)) if word.isascii() and not word.isdigit() else word

@@ -25,6 +25,7 @@ class OneLineErrors(click.Group):
     """Our own errors end a command with one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click declares it
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except McpMemoryError as error:
@@ -50,7 +51,9 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
         click.option("--database", metavar="PATH", help="The SQLite file."),
-        click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A TOML file of settings."),
+        click.option(
+            "--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A TOML file of settings."
+        ),
         click.option("--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."),
         click.option("--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."),
         click.option("--agent", metavar="A", help="Name of the agent, recorded on what it writes."),
@@ -71,7 +74,7 @@ def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - c
         options["tools"] = [part.strip() for part in options["tools"].split(",")]
     loaded = config.load(file, os.environ, options)
     gc.disable()
-    from mcp_memory.server.stdio import serve as serve_stdio
+    from mcp_memory.server.stdio import serve as serve_stdio  # noqa: PLC0415 - the SDK takes half a second to load
 
     gc.freeze()
     gc.enable()
@@ -81,7 +84,7 @@ def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - c
 @main.command()
 def demo() -> None:
     """Show a real server at work, on a database that is gone afterwards."""
-    from mcp_memory.cli.demo import run
+    from mcp_memory.cli.demo import run  # noqa: PLC0415 - as above
 
     run()
 

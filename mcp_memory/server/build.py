@@ -1,8 +1,8 @@
 """Builds the server: tools of the profiles that are on, resources, instructions, and the checks before every call."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
@@ -22,6 +22,12 @@ from mcp_memory.server.tools import core
 TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in core.TOOLS}
 
 _HOUR_MS: Final = 3_600_000
+_LEVELS: Final[Mapping[str, Literal["DEBUG", "INFO", "WARNING", "ERROR"]]] = {
+    "debug": "DEBUG",
+    "info": "INFO",
+    "warning": "WARNING",
+    "error": "ERROR",
+}
 
 
 class MemoryServer(MCPServer[Serving]):
@@ -42,7 +48,7 @@ class MemoryServer(MCPServer[Serving]):
             instructions=prompts.load("instructions"),
             tools=list(self._tools.values()),
             lifespan=lifespan,
-            log_level=config.log_level.upper(),
+            log_level=_LEVELS[config.log_level],
             cache_hints={"tools/list": CacheHint(ttl_ms=_HOUR_MS, scope="public")},
         )
 
@@ -66,13 +72,14 @@ class MemoryServer(MCPServer[Serving]):
             raise errors.tool_error(name, error) from error.__cause__
 
 
-def build_server(config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app) -> MemoryServer:
+def build_server(
+    config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app
+) -> MemoryServer:
     """The server of `config`. It answers the handshake before the store is open."""
-
     identity = identity_of(config)
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Serving]) -> AsyncIterator[Serving]:
+    async def lifespan(_: MCPServer[Serving]) -> AsyncGenerator[Serving]:
         async with open_(config) as app:
             yield Serving(app, identity)
 

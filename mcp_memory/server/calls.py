@@ -14,7 +14,6 @@ from mcp_memory.server.identity import Identity
 from mcp_memory.service import MemoryService
 
 
-
 @dataclass(frozen=True)
 class Serving:
     """What lives as long as the server does; the SDK hands it to every call."""

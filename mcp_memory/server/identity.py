@@ -1,7 +1,7 @@
-"""Who the user of a call is. With `fixed` the operator said so at launch, and no schema or argument can say otherwise."""
+"""Who the user of a call is. With `fixed` the operator said so at launch, and no argument can say otherwise."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -80,5 +80,3 @@ def identity_of(config: Config) -> Identity:
             return FixedIdentity(config.user)
         case "argument":
             return ArgumentIdentity()
-        case unreachable:
-            assert_never(unreachable)

@@ -11,7 +11,7 @@ from mcp.types import CallToolResult, ToolAnnotations
 from mcp_memory.models import Value
 from mcp_memory.server.identity import PARAMETER
 
-_OPTIONAL_TEXT: Final = str | None
+_OPTIONAL_TEXT: Final = str(str | None)
 
 
 class ToolSpec(Value):
@@ -29,7 +29,7 @@ class _Arguments(FuncMetadata):
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         fields = self.arg_model.model_fields
-        texts = {name for name in data if name in fields and fields[name].annotation == _OPTIONAL_TEXT}
+        texts = {name for name in data if name in fields and str(fields[name].annotation) == _OPTIONAL_TEXT}
         parsed = super().pre_parse_json({name: value for name, value in data.items() if name not in texts})
         return {name: data[name] if name in texts else parsed[name] for name in data}
 
@@ -47,39 +47,43 @@ def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
             idempotent_hint=spec.idempotent,
             open_world_hint=False,
         ),
+        structured_output=True,
     )
-    parameters = cast("dict[str, Any]", tidy(tool.parameters)) | {"additionalProperties": False}
+    parameters: dict[str, Any] = tidy(tool.parameters)
+    parameters["additionalProperties"] = False
     if not show_user:
         del parameters["properties"][PARAMETER]
         parameters["required"] = [name for name in parameters["required"] if name != PARAMETER]
     metadata = tool.fn_metadata
     arguments = _Arguments(
         arg_model=metadata.arg_model,
-        output_schema=cast("dict[str, Any]", tidy(metadata.output_schema)),
+        output_schema=tidy(metadata.output_schema),
         output_model=metadata.output_model,
         wrap_output=metadata.wrap_output,
     )
     return tool.model_copy(update={"parameters": _without_empty(parameters), "fn_metadata": arguments})
 
 
-def tidy(schema: object, *, names: bool = False) -> object:
-    """`schema` without titles, null branches and null defaults. `names` says that its keys are names, not keywords."""
+def tidy(schema: object) -> Any:  # noqa: ANN401 - any JSON value
+    """`schema` without titles, null branches and null defaults."""
     if isinstance(schema, list):
         return [tidy(item) for item in cast("list[object]", schema)]
     if not isinstance(schema, Mapping):
         return schema
-    entries = cast("Mapping[str, object]", schema)
-    if names:
-        return {name: tidy(value) for name, value in entries.items()}
-    kept = {
-        keyword: tidy(value, names=keyword in {"properties", "$defs"})
-        for keyword, value in entries.items()
+    kept: dict[str, Any] = {
+        keyword: _tidy_named(value) if keyword in {"properties", "$defs"} else tidy(value)
+        for keyword, value in cast("Mapping[str, object]", schema).items()
         if keyword != "title" and not (keyword == "default" and value is None)
     }
     return _without_null(kept)
 
 
-def _without_null(schema: dict[str, object]) -> dict[str, object]:
+def _tidy_named(schemas: object) -> dict[str, Any]:
+    """Schemas by name: here a key may be called `title`."""
+    return {name: tidy(value) for name, value in cast("Mapping[str, object]", schemas).items()}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     branches = schema.get("anyOf")
     if not isinstance(branches, list):
         return schema

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
@@ -30,7 +30,7 @@ async def _serve(config: Config) -> int:
 
 
 @contextmanager
-def _ended_by_signals(scope: anyio.CancelScope) -> Iterator[list[int]]:
+def _ended_by_signals(scope: anyio.CancelScope) -> Generator[list[int]]:
     """Cancels `scope` on a signal that asks the process to end; yields those received."""
     received: list[int] = []
     token = current_token()

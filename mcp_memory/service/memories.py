@@ -288,7 +288,9 @@ class MemoryService:
             return f"No memory with key {key!r} for this user. list_memories shows all."
         revisions = await self._store.revisions(user, memory_id.strip())
         if revisions and revisions[-1].operation == "delete":
-            return f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
+            return (
+                f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
+            )
         return _not_found([memory_id])
 
     def _change(self, origin: Origin, now: int, summary: str) -> Change:

@@ -62,9 +62,7 @@ def _left_out(*, beyond: int, limit: int, filtered: int) -> tuple[LeftOut, ...]:
     return tuple(reason for reason in reasons if reason.count)
 
 
-async def _hits(
-    store: Store, user: str, ranked: Sequence[tuple[ranking.Ranked, bool]], now: int
-) -> tuple[Hit, ...]:
+async def _hits(store: Store, user: str, ranked: Sequence[tuple[ranking.Ranked, bool]], now: int) -> tuple[Hit, ...]:
     rows = [one.candidate.row for one, is_past in ranked if not is_past]
     seqs = [one.candidate.row for one, is_past in ranked if is_past]
     living = await store.living(user, rows, now) if rows else {}

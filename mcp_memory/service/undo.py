@@ -71,9 +71,7 @@ def _stands(change: Change) -> bool:
     return change.undone_by is None and change.undoes is None and not change.system
 
 
-def _step(
-    change: Change, revision: Revision, history: list[Revision], current: Memory | None, now: int
-) -> Step | None:
+def _step(change: Change, revision: Revision, history: list[Revision], current: Memory | None, now: int) -> Step | None:
     earlier = [one for one in history if one.memory.seq < revision.memory.seq]
     if not earlier and revision.operation != "add":
         raise UndoRefused(

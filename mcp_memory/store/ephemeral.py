@@ -1,7 +1,7 @@
 """The plain store: dictionaries in this process, gone when it ends. The reference for what every verb means."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -131,7 +131,7 @@ class EphemeralStore:
         self._numbers = itertools.count(1)
 
     @asynccontextmanager
-    async def transaction(self, user: str) -> AsyncIterator[EphemeralTransaction]:
+    async def transaction(self, user: str) -> AsyncGenerator[EphemeralTransaction]:
         """A turn to write for `user`."""
         async with self._lock:
             shelf = self._shelf(user).copy()

@@ -1,7 +1,9 @@
 """Structured content: plain JSON objects without nulls, times in ISO 8601 UTC, scores to two digits."""
 
 from collections.abc import Iterable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory import clock
 from mcp_memory.models import Hit, LeftOut, Memory, Revision
@@ -23,8 +25,7 @@ class MemoryData(TypedDict):
     damaged: NotRequired[bool]
 
 
-class PeriodData(TypedDict("Period", {"from": str})):
-    until: str
+PeriodData = TypedDict("PeriodData", {"from": str, "until": str})
 
 
 class HitData(MemoryData):

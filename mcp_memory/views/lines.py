@@ -65,7 +65,9 @@ def updated(outcome: Updated, zone: tzinfo | None) -> str:
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
     """What `delete_memory` removed."""
     count = len(outcome.memories)
-    headline = f"Deleted {count} (undo with change_id {outcome.change_id} brings {'it' if count == 1 else 'them'} back):"
+    headline = (
+        f"Deleted {count} (undo with change_id {outcome.change_id} brings {'it' if count == 1 else 'them'} back):"
+    )
     return "\n".join([headline, *(memory(one, zone) for one in outcome.memories)])
 
 
@@ -94,7 +96,9 @@ def revision(one: Revision, zone: tzinfo | None) -> str:
     """One version of a memory, with who wrote it."""
     by = f" by {one.change.client}" if one.change.client else ""
     reason = f" ({one.reason})" if one.reason else ""
-    headline = f"v{one.memory.version} {one.operation} {clock.date_in(one.change.at, zone)} {one.change.tool}{by}{reason}"
+    headline = (
+        f"v{one.memory.version} {one.operation} {clock.date_in(one.change.at, zone)} {one.change.tool}{by}{reason}"
+    )
     return " · ".join([f"{headline}: {_indented(one.memory.content)}", *_details(one.memory, zone)])
 
 

@@ -10,7 +10,7 @@ import os
 import random
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -43,10 +43,9 @@ class Connection:
         rows = await self.all(name, parameters)
         return rows[0] if rows else None
 
-    async def many(self, name: str, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """The statement called `name` once for each set of parameters."""
-        with translated(self.path):
-            await (await self._raw.executemany(QUERIES[name], parameters)).close()
+    async def single(self, name: str, parameters: Mapping[str, Any]) -> sqlite3.Row:
+        """The one row that the statement called `name` always gives."""
+        return (await self.all(name, parameters))[0]
 
     async def script(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """A statement that has no name: a pragma, or a step of a migration."""
@@ -84,7 +83,7 @@ class Turns:
         self._lock = anyio.Lock()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Connection]:
+    async def turn(self) -> AsyncGenerator[Connection]:
         """A write transaction: committed at the end of the block, rolled back on any error or cancellation."""
         deadline = anyio.current_time() + self._timeout
         async with self._lock:
@@ -100,12 +99,11 @@ class Turns:
 
 
 @asynccontextmanager
-async def open_connection(path: Path) -> AsyncIterator[Connection]:
-    """A connection to an existing file, set up but otherwise untouched, and closed at the end."""
+async def open_connection(path: Path) -> AsyncGenerator[Connection]:
+    """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
+    uri = f"{path.as_uri()}?mode=rw"
     with translated(path):
-        raw = await aiosqlite.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_STEP_MS / 1000
-        )
+        raw = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
     try:
         raw.row_factory = sqlite3.Row
         yield Connection(raw, path)
@@ -146,4 +144,6 @@ def create_file(path: Path) -> None:
         if not path.is_file():
             raise StoreUnavailable(path, "this is no file; name a file with --database") from None
     except OSError as error:
-        raise StoreUnavailable(path, f"cannot be created ({error.strerror}); name another file with --database") from error
+        raise StoreUnavailable(
+            path, f"cannot be created ({error.strerror}); name another file with --database"
+        ) from error

@@ -1,7 +1,7 @@
 """The one place where SQLite's errors become ours."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Generator[None]:
     """Turns SQLite's errors inside the block into ours."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, Final
 
 from mcp_memory.models import Change, Memory, Past, Revision, State, digest, fingerprint
@@ -10,8 +11,9 @@ from mcp_memory.store.base import index_terms
 SEQUENCE_BITS: Final = 32
 SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
 
-_PLAIN: Final = ("id", "content", "key", "agent", "team", "session_id", "source", "version") + (
-    "created_at", "updated_at", "worded_at", "expires_at",
+_PLAIN: Final = (
+    *("id", "content", "key", "agent", "team", "session_id", "source"),
+    *("created_at", "updated_at", "worded_at", "expires_at", "version"),
 )
 
 
@@ -82,7 +84,7 @@ def snapshot_parameters(one: Memory) -> dict[str, Any]:
     }
 
 
-def match_expressions(terms: list[str]) -> str:
+def match_expressions(terms: Iterable[str]) -> str:
     """Query terms as a JSON list of FTS5 strings. Terms hold letters and digits only, so no syntax can hide in them."""
     return json.dumps([f'"{term}"' for term in terms], ensure_ascii=False)
 

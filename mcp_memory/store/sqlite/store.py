@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from sqlite3 import Row
@@ -25,11 +25,10 @@ class SqliteStore:
         self._reader = reader
 
     @asynccontextmanager
-    async def transaction(self, user: str) -> AsyncIterator[SqliteTransaction]:
+    async def transaction(self, user: str) -> AsyncGenerator[SqliteTransaction]:
         """A turn to write for `user`."""
         async with self._turns.turn() as turn:
-            head = await turn.one("turn", {"user": user})
-            assert head is not None
+            head = await turn.single("turn", {"user": user})
             check_writer(turn, head["min_writer"])
             yield SqliteTransaction(turn, user, head["number"], head["last_seq"] or 0)
 
@@ -46,13 +45,13 @@ class SqliteStore:
     async def page(self, user: str, scope: Filter, before: int | None, limit: int) -> Page:
         """At most `limit` memories, newest created first, and how many the scope has in all."""
         parameters = _filter_parameters(user, scope)
-        counted = await self._reader.one("count", parameters)
+        counted = await self._reader.single("count", parameters)
         found = await self._reader.all(
             "page", parameters | {"before": before or rows.SEQUENCE_MASK, "limit": limit + 1}
         )
         return Page(
             memories=tuple(rows.memory(row) for row in found[:limit]),
-            total=counted["total"] if counted else 0,
+            total=counted["total"],
             more=len(found) > limit,
         )
 
@@ -76,7 +75,9 @@ class SqliteStore:
 
     async def revisions(self, user: str, memory_id: str) -> list[Revision]:
         """Every version of one memory, oldest first."""
-        return [rows.revision(row) for row in await self._reader.all("revisions_by_id", {"user": user, "id": memory_id})]
+        return [
+            rows.revision(row) for row in await self._reader.all("revisions_by_id", {"user": user, "id": memory_id})
+        ]
 
     async def _candidates(self, query: str, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         statistics = await self._reader.one("statistics", {"user": user})
@@ -95,8 +96,8 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncIterator[SqliteStore]:
-    """The store in the file at `path`, created or brought up to date where needed, and closed at the end.
+async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncGenerator[SqliteStore]:
+    """The store in the file at the absolute `path`, created or brought up to date where needed, and closed at the end.
 
     `lock_timeout` is how many seconds a write may wait for its turn.
 

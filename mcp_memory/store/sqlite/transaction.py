@@ -37,8 +37,7 @@ class SqliteTransaction:
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
         number = await self._own_number()
-        added = await self._turn.one("add_change", change.model_dump() | {"number": number})
-        assert added is not None
+        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
         seq: int = added["seq"]
         if change.undoes is not None:
             await self._flip(number, change.undoes, seq)
@@ -61,8 +60,8 @@ class SqliteTransaction:
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
-        assert self._number is not None
-        found = await self._turn.all("history", {"memory": self._number << rows.SEQUENCE_BITS | row})
+        number = await self._own_number()
+        found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
 
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
@@ -74,8 +73,7 @@ class SqliteTransaction:
 
     async def _own_number(self) -> int:
         if self._number is None:
-            added = await self._turn.one("add_user", {"user": self._user})
-            assert added is not None
+            added = await self._turn.single("add_user", {"user": self._user})
             self._number = int(added["number"])
         return self._number
 

@@ -29,11 +29,13 @@ class Migration(Value):
 
 
 def _load_queries() -> dict[str, str]:
-    blocks = re.split(r"^-- (name|fragment): (\w+)\n", (_HERE / "queries.sql").read_text(encoding="utf-8"), flags=re.M)
+    blocks = re.split(
+        r"^-- (name|fragment): (\w+)\n", (_HERE / "queries.sql").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     fragments: dict[str, str] = {}
     queries: dict[str, str] = {}
     for kind, name, body in zip(blocks[1::3], blocks[2::3], blocks[3::3], strict=True):
-        text = re.sub(r"^--.*\n", "", body, flags=re.M).strip()
+        text = re.sub(r"^--.*\n", "", body, flags=re.MULTILINE).strip()
         (queries if kind == "name" else fragments)[name] = text
     return {name: _expand(text, fragments) for name, text in queries.items()}
 

@@ -1,0 +1,38 @@
+# Everything below works on a fresh machine with Python 3.11+ and make. Windows: see "Without make" in README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+
+.PHONY: help demo test check bench format clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed: make PYTHON=python3.12" && false)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(RUN) pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(VENV)/.installed ## show a real server at work
+	$(BIN)/mcp-memory demo
+
+test: $(VENV)/.installed ## run all tests
+	$(RUN) pytest
+
+check: $(VENV)/.installed ## lint, format and types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) pyright
+
+format: $(VENV)/.installed ## put the code into shape
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+bench: $(VENV)/.installed ## measure latency, as ratios to an empty server and to raw SQLite
+	$(RUN) benchmarks.latency
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist
