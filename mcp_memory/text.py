@@ -50,8 +50,8 @@ STOP_WORDS: Final = frozenset(
     can could d did do does doing don down during each few for from further had has have having he her here hers herself
     him himself his how i if in into is it its itself just ll m me might more most must my myself no nor not now o of
     off on once only or other our ours ourselves out over own re s same shall she should so some such t than that the
-    their theirs them themselves then there these they this those through to too under until up us ve very was we were what
-    when where which while who whom why will with would y you your yours yourself yourselves
+    their theirs them themselves then there these they this those through to too under until up us ve very was we were
+    what when where which while who whom why will with would y you your yours yourself yourselves
     """.split()
 )
 """English words that say nothing about a memory; a query made of nothing else keeps them."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
@@ -49,8 +49,7 @@ async def ok(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     """The structured content of a call that succeeds."""
     result = await call(client, tool, **arguments)
     assert not result.is_error, text(result)
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
+    return cast("dict[str, Any]", result.structured_content)
 
 
 async def refused(client: Client, tool: str, **arguments: Any) -> str:
