@@ -1,6 +1,7 @@
 """`mcp-memory` and its commands."""
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -38,9 +39,12 @@ class OneLineErrors(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """A long-term memory for any MCP client. Without a command: serves on a pipe, explains itself on a terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console may not know a memory's script
     if ctx.invoked_subcommand is not None:
         return
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin.isatty():
         click.echo(HELP.format(command=_own_path()))
     else:
         ctx.invoke(serve)
@@ -78,7 +82,7 @@ def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - c
 
     gc.freeze()
     gc.enable()
-    sys.exit(serve_stdio(loaded))
+    serve_stdio(loaded)
 
 
 @main.command()

@@ -1,48 +1,77 @@
 """Serving over stdio as a good child process: it ends with its input or a signal, and leaves nothing behind."""
 
+import asyncio
+import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Final, NoReturn
 
 import anyio
-from anyio.lowlevel import current_token
 
+from mcp_memory.app import App, open_app
 from mcp_memory.config import Config
 from mcp_memory.server.build import build_server
 
-_ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
-def serve(config: Config) -> int:
-    """Serve until the client closes stdin or a signal comes; the process's exit code."""
-    return anyio.run(_serve, config)
+def serve(config: Config) -> None:
+    """Serve until the client closes stdin, or a signal ends the process with 128 + its number."""
+    anyio.run(_serve, config)
 
 
-async def _serve(config: Config) -> int:
-    server = build_server(config)
-    with anyio.CancelScope() as scope, _ended_by_signals(scope) as received:
-        await server.run_stdio_async()
-    sys.stderr.flush()
-    return 128 + received[0] if received else 0
+async def _serve(config: Config) -> None:
+    ending = _Ending()
+
+    @asynccontextmanager
+    async def opened(config: Config) -> AsyncGenerator[App]:
+        ending.graceful = True
+        try:
+            async with open_app(config) as app:
+                yield app
+        finally:
+            # The SDK reads stdin in a thread that nothing can interrupt, and would wait for it. By now every call has
+            # ended and the store is closed, so the process may go.
+            if ending.signal is not None:
+                ending.now()
+
+    with anyio.CancelScope() as scope, ending.on_signals(scope):
+        await build_server(config, opened).run_stdio_async()
 
 
-@contextmanager
-def _ended_by_signals(scope: anyio.CancelScope) -> Generator[list[int]]:
-    """Cancels `scope` on a signal that asks the process to end; yields those received."""
-    received: list[int] = []
-    token = current_token()
+class _Ending:
+    """What happens on a signal that asks the process to end.
 
-    def end(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        anyio.from_thread.run_sync(scope.cancel, token=token)
+    Calls are cancelled and the store is closed; at once where there is nothing to close yet, or when asked again.
+    """
 
-    signals = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    former: dict[int, Any] = {number: signal.signal(number, end) for number in signals}
-    try:
-        yield received
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    def __init__(self) -> None:
+        self.graceful = False
+        self.signal: int | None = None
+
+    @contextmanager
+    def on_signals(self, scope: anyio.CancelScope) -> Generator[None]:
+        """Cancel `scope` when a signal comes while the block runs."""
+        loop = asyncio.get_running_loop()
+
+        def end(number: int, _: FrameType | None) -> None:
+            again, self.signal = self.signal is not None, number
+            if again or not self.graceful:
+                self.now()
+            loop.call_soon_threadsafe(scope.cancel)
+
+        numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+        former = {number: signal.signal(number, end) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def now(self) -> NoReturn:
+        """Leave, with the exit code that shells use for the signal."""
+        sys.stderr.flush()
+        os._exit(128 + (self.signal or 0))

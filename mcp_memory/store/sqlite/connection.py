@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiosqlite
 import anyio
 
-from mcp_memory.errors import StoreUnavailable
+from mcp_memory.errors import StoreBusy, StoreUnavailable
 from mcp_memory.store.sqlite.errors import is_busy, translate, translated
 from mcp_memory.store.sqlite.sql import QUERIES
 
@@ -117,9 +117,8 @@ async def prepare(connection: Connection, deadline: float) -> None:
     while True:
         try:
             await connection.script("PRAGMA journal_mode = WAL")
-        except Exception as error:
-            cause = error.__cause__
-            if not (isinstance(cause, sqlite3.Error) and is_busy(cause)) or anyio.current_time() >= deadline:
+        except StoreBusy:
+            if anyio.current_time() >= deadline:
                 raise
             await anyio.sleep(0.01)
         else:

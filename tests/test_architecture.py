@@ -1,0 +1,154 @@
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mcp_memory"
+
+LAYERS = (
+    ("errors",),
+    ("models",),
+    ("clock",),
+    ("text",),
+    ("prompts",),
+    ("guard",),
+    ("config",),
+    ("ranking",),
+    ("store.base",),
+    ("store.ephemeral", "store.sqlite"),
+    ("service",),
+    ("views",),
+    ("app",),
+    ("testing",),
+    ("server",),
+    ("cli",),
+)
+"""A module may import what stands above it, and within its own row only itself."""
+
+LAZY = {
+    "mcp_memory.app": {"mcp_memory.store.ephemeral", "mcp_memory.store.sqlite"},
+    "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
+}
+"""The imports that stand inside functions, because what they load is large or not always wanted."""
+
+MAX_FILE = 400
+MAX_TEST_FILE = 600
+MAX_FUNCTION = 50
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(module: str) -> int | None:
+    inner = module.removeprefix("mcp_memory").removeprefix(".")
+    for number, names in enumerate(LAYERS):
+        if any(inner == name or inner.startswith(f"{name}.") for name in names):
+            return number
+    return None
+
+
+def family(module: str) -> str:
+    inner = module.removeprefix("mcp_memory.")
+    return next((name for names in LAYERS for name in names if inner == name or inner.startswith(f"{name}.")), inner)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(name), names=names):
+                for alias in names:
+                    is_module = (ROOT / Path(*name.split(".")) / f"{alias.name}.py").exists()
+                    is_package = (ROOT / Path(*name.split(".")) / alias.name / "__init__.py").exists()
+                    yield f"{name}.{alias.name}" if is_module or is_package else name
+            case _:
+                pass
+
+
+def own_imports(tree: ast.AST) -> Iterator[str]:
+    return (name for name in imported(tree) if name.split(".")[0] == "mcp_memory")
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_imports_point_one_way_only(path: Path) -> None:
+    module = module_name(path)
+    if module in {"mcp_memory", "mcp_memory.__main__", "mcp_memory.store"}:
+        return
+    own = layer(module)
+    assert own is not None, f"{module} stands in no layer; add it to LAYERS"
+    for name in own_imports(parsed(path)):
+        if name == "mcp_memory":
+            continue
+        target = layer(name)
+        assert target is not None, f"{module} imports {name}, which stands in no layer"
+        assert target < own or family(name) == family(module), f"{module} must not import {name}"
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_imports_inside_functions_are_the_named_ones(path: Path) -> None:
+    module = module_name(path)
+    lazy = {name for function in functions(parsed(path)) for name in imported(function)}
+    assert lazy <= LAZY.get(module, set()), f"{module} imports inside a function: {lazy}"
+
+
+def test_every_lazy_import_named_is_one() -> None:
+    for module, names in LAZY.items():
+        path = ROOT / Path(*module.split(".")).with_suffix(".py")
+        lazy = {name for function in functions(parsed(path)) for name in imported(function)}
+        assert names <= lazy
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_only_the_command_line_hands_the_environment_on(path: Path) -> None:
+    reads = any(isinstance(node, ast.Attribute) and node.attr == "environ" for node in ast.walk(parsed(path)))
+    assert not reads or module_name(path) in {"mcp_memory.config", "mcp_memory.cli.commands"}
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_the_sdk_is_imported_by_the_server_and_the_demo_only(path: Path) -> None:
+    uses = any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(parsed(path)))
+    assert not uses or module_name(path).startswith(("mcp_memory.server", "mcp_memory.cli.demo"))
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory", "tests", "benchmarks"), ids=module_name)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    limit = MAX_TEST_FILE if path.is_relative_to(ROOT / "tests") else MAX_FILE
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
+    for function in functions(parsed(path)):
+        length = (function.end_lineno or 0) - function.lineno + 1
+        assert length <= MAX_FUNCTION, f"{function.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory", "tests"), ids=module_name)
+def test_nothing_catches_everything(path: Path) -> None:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ExceptHandler):
+            broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
+            assert not broad, f"line {node.lineno}"
+
+
+def test_sql_stands_in_sql_files() -> None:
+    keywords = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM")
+    for path in sources("mcp_memory"):
+        if path.name == "migrate.py":
+            continue
+        strings = [node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)]
+        found = [text for text in strings if isinstance(text, str) and text.startswith(keywords)]
+        assert not found, f"{module_name(path)}: {found}"

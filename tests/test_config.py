@@ -1,0 +1,111 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_memory import config
+from mcp_memory.config import Config
+from mcp_memory.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_example_sets_every_setting_to_its_default() -> None:
+    assert Config.model_validate(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == Config()
+
+
+@pytest.mark.parametrize("setting", config.settings())
+def test_the_example_names_every_setting_and_its_variable(setting: str) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert config.variable(setting) in text
+    value: Any = tomllib.loads(text)
+    for part in setting.split("."):
+        value = value[part]
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, 'user = "from file"\nagent = "from file"\nteam = "from file"\n')
+    environ = {"MCP_MEMORY_AGENT": "from environment", "MCP_MEMORY_TEAM": "from environment"}
+    loaded = config.load(file, environ, {"team": "from option", "agent": None})
+    assert (loaded.user, loaded.agent, loaded.team) == ("from file", "from environment", "from option")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting", "expected"),
+    [
+        ("MCP_MEMORY_USER", "alice", "user", "alice"),
+        ("MCP_MEMORY_EPHEMERAL", "true", "ephemeral", True),
+        ("MCP_MEMORY_TOOLS", "core, -undo", "tools", ("core", "-undo")),
+        ("MCP_MEMORY_IDENTITY", "argument", "identity", "argument"),
+        ("MCP_MEMORY_TIMEZONE", "Europe/Berlin", "timezone", "Europe/Berlin"),
+    ],
+)
+def test_a_variable_sets_its_setting(variable: str, value: str, setting: str, expected: object) -> None:
+    assert getattr(config.load(None, {variable: value}, {}), setting) == expected
+
+
+def test_a_variable_sets_a_setting_inside_a_section() -> None:
+    assert config.load(None, {"MCP_MEMORY_STORE_LOCK_TIMEOUT": "2.5"}, {}).store.lock_timeout == 2.5
+
+
+def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    config.load(None, {"MCP_MEMORY_USERR": "alice"}, {})
+    assert "MCP_MEMORY_USERR" in caplog.text
+    assert "did you mean MCP_MEMORY_USER?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        pytest.param('usr = "x"', ["config.toml", "usr", "did you mean user?"], id="unknown"),
+        pytest.param(
+            "[store]\nlock_timout = 1", ["store.lock_timout", "did you mean lock_timeout?"], id="unknown inside"
+        ),
+        pytest.param('identity = "token"', ["identity", "fixed"], id="not a choice"),
+        pytest.param('tools = ["cor"]', ["'cor'", "did you mean core?"], id="unknown tool"),
+        pytest.param('timezone = "Mars/Olympus"', ["timezone", "Mars/Olympus"], id="unknown zone"),
+        pytest.param('timezone = "../../etc"', ["timezone"], id="zone that is a path"),
+        pytest.param('user = ""', ["user", "1 to 200"], id="empty user"),
+        pytest.param("[store]\nlock_timeout = -1", ["store.lock_timeout"], id="negative time"),
+        pytest.param("user = [", ["config.toml", "TOML"], id="no TOML"),
+        pytest.param("store = 3", ["store"], id="a section that is a number"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_what_is_wrong(tmp_path: Path, text: str, named: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(tmp_path, text), {}, {})
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in named), message
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        config.load(tmp_path / "absent.toml", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("tools", "expected"),
+    [
+        (("core",), config.CORE),
+        (("core", "-undo"), config.CORE[:-1]),
+        (("get_memory", "add_memory"), ("add_memory", "get_memory")),
+        (("core", "-core", "undo"), ("undo",)),
+    ],
+)
+def test_tools_are_chosen_by_profile_and_name(tools: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    assert Config(tools=tools).tool_names() == expected
+
+
+def test_the_database_is_in_the_platforms_data_folder_unless_named(tmp_path: Path) -> None:
+    assert Config().path() == config.default_folder() / "memory.db"
+    assert Config(database=str(tmp_path / "x.db")).path() == tmp_path / "x.db"
+    assert Config(database="~/x.db").path() == Path.home() / "x.db"
+    assert Config(database="x.db").path().is_absolute()
