@@ -6,8 +6,9 @@ Times are integers: microseconds since 1970-01-01 UTC. `views` turns them into I
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -135,7 +136,7 @@ class Page(Value):
     more: bool
 
 
-class Candidate(Value):
+class Candidate(NamedTuple):
     """A memory, or a past wording, that holds at least one term of a query.
 
     `row` is the memory's row, or for a past wording the `seq` of its revision. `matched` has bit n set for query
@@ -148,10 +149,12 @@ class Candidate(Value):
     kept: bool = True
 
 
-class Candidates(Value):
+@dataclass(frozen=True)
+class Candidates:
     """What the index holds for a query: the rows, and the statistics of this user's index alone.
 
-    `documents` memories with `mean_length` terms on average; term n is in `frequencies[n]` of them.
+    `documents` memories with `mean_length` terms on average; term n is in `frequencies[n]` of those looked at. Plain
+    values: thousands of rows in every search are not worth validating.
     """
 
     documents: int
@@ -187,6 +190,13 @@ class LeftOut(Value):
     reason: str
 
 
+_DIGESTED: Final = (
+    *("id", "key", "pinned", "agent", "team", "session_id", "source"),
+    *("created_at", "updated_at", "worded_at", "expires_at", "version"),
+)
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def fingerprint(content: str) -> bytes:
     """16 bytes that two texts share when they are the same but for case. `content` is cleaned text."""
     return hashlib.blake2b(content.casefold().encode(), digest_size=16).digest()
@@ -194,6 +204,6 @@ def fingerprint(content: str) -> bytes:
 
 def digest(memory: Memory) -> bytes:
     """16 bytes over the canonical form of every stored field: SQLite does not notice a changed byte inside a text."""
-    fields = memory.model_dump(exclude={"row", "seq", "damaged"}, mode="json")
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    fields = [getattr(memory, name) for name in _DIGESTED]
+    canonical = _encode([memory.content, memory.topics, dict(memory.metadata), memory.state.value, *fields])
     return hashlib.blake2b(canonical.encode(), digest_size=16).digest()

@@ -12,6 +12,11 @@ MAX_TERMS: Final = 64
 """Distinct terms of a query that are looked up; a longer text says the same again."""
 
 NEIGHBOURS: Final = 3
+NEIGHBOUR_TERMS: Final = 16
+NEIGHBOUR_DEPTH: Final = 64
+"""A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
+newest memories of each, bound the cost of an add at any size of the store."""
+
 NEIGHBOUR_SCORE: Final = 0.35
 """Below this share of common idf mass two texts are about different things."""
 
@@ -30,15 +35,17 @@ async def search(store: Store, user: str, wanted: Search) -> Found:
     terms = text.query_terms(wanted.query)
     looked_up = terms[:MAX_TERMS]
     found = await store.candidates(user, looked_up, wanted.scope)
-    ranked = [(one, False) for one in ranking.lexical(found)]
-    filtered = sum(not row.kept for row in found.rows)
+    ranked = [(one, False) for one in ranking.lexical(found, wanted.limit)]
+    kept = sum(row.kept for row in found.rows)
+    filtered = len(found.rows) - kept
     if wanted.include_past:
         former = await store.past_candidates(user, looked_up, wanted.scope)
-        ranked += [(one, True) for one in ranking.lexical(former)]
-        ranked.sort(key=lambda pair: pair[0].rank, reverse=True)
+        ranked += [(one, True) for one in ranking.lexical(former, wanted.limit)]
+        ranked.sort(reverse=True)
+        kept += sum(row.kept for row in former.rows)
         filtered += sum(not row.kept for row in former.rows)
     best = ranked[: wanted.limit]
-    left_out = _left_out(beyond=len(ranked) - len(best), limit=wanted.limit, filtered=filtered)
+    left_out = _left_out(beyond=kept - len(best), limit=wanted.limit, filtered=filtered)
     if len(terms) > MAX_TERMS:
         left_out += (LeftOut(count=0, reason=f"only the first {MAX_TERMS} words of the query were searched"),)
     return Found(hits=await _hits(store, user, best, wanted.scope.now), modes=("lexical",), left_out=left_out)
@@ -46,12 +53,13 @@ async def search(store: Store, user: str, wanted: Search) -> Found:
 
 async def neighbours(store: Store, user: str, memory: Memory, now: int) -> tuple[Hit, ...]:
     """At most three other memories that say something close to `memory`."""
-    terms = text.query_terms(memory.content)[:MAX_TERMS]
+    terms = sorted(text.query_terms(memory.content), key=len, reverse=True)[:NEIGHBOUR_TERMS]
     if not terms:
         return ()
-    found = await store.candidates(user, terms, Filter(now=now))
-    ranked = [one for one in ranking.lexical(found) if one.candidate.row != memory.row and one.score >= NEIGHBOUR_SCORE]
-    return await _hits(store, user, [(one, False) for one in ranked[:NEIGHBOURS]], now)
+    found = await store.candidates(user, terms, Filter(now=now), NEIGHBOUR_DEPTH)
+    ranked = ranking.lexical(found, NEIGHBOURS + 1)
+    close = [(one, False) for one in ranked if one.row != memory.row and one.score >= NEIGHBOUR_SCORE]
+    return await _hits(store, user, close[:NEIGHBOURS], now)
 
 
 def _left_out(*, beyond: int, limit: int, filtered: int) -> tuple[LeftOut, ...]:
@@ -63,13 +71,12 @@ def _left_out(*, beyond: int, limit: int, filtered: int) -> tuple[LeftOut, ...]:
 
 
 async def _hits(store: Store, user: str, ranked: Sequence[tuple[ranking.Ranked, bool]], now: int) -> tuple[Hit, ...]:
-    rows = [one.candidate.row for one, is_past in ranked if not is_past]
-    seqs = [one.candidate.row for one, is_past in ranked if is_past]
+    rows = [one.row for one, is_past in ranked if not is_past]
+    seqs = [one.row for one, is_past in ranked if is_past]
     living = await store.living(user, rows, now) if rows else {}
     former = await store.past(user, seqs, now) if seqs else {}
     hits = (
-        _past_hit(one, former.get(one.candidate.row)) if is_past else _hit(one, living.get(one.candidate.row))
-        for one, is_past in ranked
+        _past_hit(one, former.get(one.row)) if is_past else _hit(one, living.get(one.row)) for one, is_past in ranked
     )
     return tuple(hit for hit in hits if hit is not None)
 

@@ -85,8 +85,8 @@ class Store(Protocol):
         """At most `limit` memories, newest created first, those with `row` below `before` where it is given."""
         ...
 
-    async def candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
-        """The memories that hold any of `terms`."""
+    async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
+        """The memories that hold any of `terms`; with `depth`, of each term only that many newest are looked at."""
         ...
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:

@@ -152,13 +152,13 @@ class EphemeralStore:
         rest = [memory for memory in kept if before is None or memory.row < before]
         return Page(memories=tuple(rest[:limit]), total=len(kept), more=len(rest) > limit)
 
-    async def candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+    async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
         """The memories that hold any of `terms`, with this user's statistics."""
         rows = [
             _candidate(memory.row, index_terms(memory), terms, kept=_keeps(scope, memory))
             for memory in self._living(user, scope.now)
         ]
-        return self._counted(user, terms, rows)
+        return self._counted(user, terms, _newest(rows, len(terms), depth) if depth else rows)
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
@@ -230,6 +230,21 @@ def _keeps(scope: Filter, memory: Memory) -> bool:
         and (scope.since is None or memory.updated_at >= scope.since)
         and (scope.until is None or memory.updated_at < scope.until)
     )
+
+
+def _newest(rows: Sequence[Candidate], terms: int, depth: int) -> list[Candidate]:
+    """`rows` with only the `depth` newest of each term left."""
+    newest = sorted(rows, reverse=True)
+    seen = [0] * terms
+    kept: list[Candidate] = []
+    for one in newest:
+        matched = 0
+        for term in range(terms):
+            if one.matched >> term & 1 and seen[term] < depth:
+                seen[term] += 1
+                matched |= 1 << term
+        kept.append(one._replace(matched=matched))
+    return kept
 
 
 def _candidate(row: int, indexed: list[str], terms: Sequence[str], *, kept: bool) -> Candidate:

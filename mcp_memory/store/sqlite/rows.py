@@ -2,10 +2,10 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from mcp_memory.models import Change, Memory, Past, Revision, State, digest, fingerprint
+from mcp_memory.models import Candidate, Change, Memory, Past, Revision, State, digest, fingerprint
 from mcp_memory.store.base import index_terms
 
 SEQUENCE_BITS: Final = 32
@@ -87,6 +87,23 @@ def snapshot_parameters(one: Memory) -> dict[str, Any]:
 def match_expressions(terms: Iterable[str]) -> str:
     """Query terms as a JSON list of FTS5 strings. Terms hold letters and digits only, so no syntax can hide in them."""
     return json.dumps([f'"{term}"' for term in terms], ensure_ascii=False)
+
+
+def postings(packed: str | None) -> list[int]:
+    """The packed postings of one term, as the query `candidates` makes them."""
+    return list(map(int, packed.split(","))) if packed else []
+
+
+def candidates(by_term: Sequence[list[int]]) -> tuple[Candidate, ...]:
+    """One candidate for each row in any term's postings, its matched terms as bits."""
+    matched: dict[int, int] = {}
+    for term, found in enumerate(by_term):
+        bit = 1 << term
+        for posting in found:
+            matched[posting] = matched.get(posting, 0) | bit
+    return tuple(
+        [Candidate(posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1 == 1) for posting, bits in matched.items()]
+    )
 
 
 def _fields(row: sqlite3.Row) -> dict[str, Any]:

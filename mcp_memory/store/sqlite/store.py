@@ -1,16 +1,14 @@
 """The SQLite store: a writer connection that takes turns, and a reader beside it."""
 
 import json
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from sqlite3 import Row
 from typing import Any
 
 import anyio
 
-from mcp_memory.models import Candidate, Candidates, Filter, Memory, Page, Past, Revision
+from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Revision
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection, Turns, create_file, open_connection, prepare
 from mcp_memory.store.sqlite.migrate import check_writer, migrate
@@ -55,13 +53,13 @@ class SqliteStore:
             more=len(found) > limit,
         )
 
-    async def candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+    async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
         """The memories that hold any of `terms`, with this user's statistics."""
-        return await self._candidates("candidates", user, terms, scope)
+        return await self._candidates("candidates", user, terms, scope, depth)
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
-        return await self._candidates("past_candidates", user, terms, scope)
+        return await self._candidates("past_candidates", user, terms, scope, None)
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories at these rows, by row."""
@@ -79,19 +77,20 @@ class SqliteStore:
             rows.revision(row) for row in await self._reader.all("revisions_by_id", {"user": user, "id": memory_id})
         ]
 
-    async def _candidates(self, query: str, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
+    async def _candidates(
+        self, query: str, user: str, terms: Sequence[str], scope: Filter, depth: int | None
+    ) -> Candidates:
         statistics = await self._reader.one("statistics", {"user": user})
         if statistics is None or not statistics["memory_count"]:
             return Candidates(documents=0, mean_length=0.0, frequencies=(0,) * len(terms), rows=())
-        found = await self._reader.all(
-            query, _filter_parameters(user, scope) | {"terms": rows.match_expressions(terms)}
-        )
-        frequencies = Counter(row["term"] for row in found)
+        limits = {"terms": rows.match_expressions(terms), "depth": depth or -1}
+        found = await self._reader.all(query, _filter_parameters(user, scope) | limits)
+        postings = [rows.postings(row["postings"]) for row in found]
         return Candidates(
             documents=statistics["memory_count"],
             mean_length=statistics["term_count"] / statistics["memory_count"],
-            frequencies=tuple(frequencies[term] for term in range(len(terms))),
-            rows=tuple(_grouped(found)),
+            frequencies=tuple(map(len, postings)),
+            rows=rows.candidates(postings),
         )
 
 
@@ -117,16 +116,3 @@ async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncGenerato
 def _filter_parameters(user: str, scope: Filter) -> dict[str, Any]:
     topics = json.dumps(scope.topics, ensure_ascii=False) if scope.topics else None
     return scope.model_dump() | {"user": user, "topics": topics}
-
-
-def _grouped(found: Iterable[Row]) -> Iterable[Candidate]:
-    """One candidate for each row id, its matched terms as bits."""
-    matched: dict[int, int] = {}
-    facts: dict[int, Row] = {}
-    for row in found:
-        matched[row["row"]] = matched.get(row["row"], 0) | 1 << row["term"]
-        facts[row["row"]] = row
-    return (
-        Candidate(row=number, matched=bits, length=facts[number]["term_count"], kept=bool(facts[number]["kept"]))
-        for number, bits in matched.items()
-    )

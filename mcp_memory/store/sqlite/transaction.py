@@ -41,9 +41,7 @@ class SqliteTransaction:
         seq: int = added["seq"]
         if change.undoes is not None:
             await self._flip(number, change.undoes, seq)
-        stored = [await self._write(number, seq, step) for step in steps]
-        await self._turn.all("advance", {"number": number, "seq": self._last_seq})
-        return stored
+        return [await self._write(number, seq, step) for step in steps]
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""

@@ -38,9 +38,6 @@ FROM (SELECT 1) LEFT JOIN users ON users.name = :user
 -- name: add_user
 INSERT INTO users (name) VALUES (:user) RETURNING number
 
--- name: advance
-UPDATE users SET last_seq = :seq WHERE number = :number
-
 -- name: add_change
 INSERT INTO changes (user, id, at, tool, client, client_version, system, summary, undoes)
 VALUES (:number, :id, :at, :tool, :client, :client_version, :system, :summary, :undoes)
@@ -139,27 +136,29 @@ WHERE u.name = :user AND {living}
 SELECT memory_count, term_count FROM users WHERE name = :user
 
 -- name: candidates
--- CROSS JOIN fixes the order: each term is looked up in the index, inside this user's range only.
-SELECT j.key AS term, f.rowid & 0xffffffff AS row, m.term_count,
-    {in_filter} AS kept
-FROM users AS u
-CROSS JOIN json_each(:terms) AS j
-CROSS JOIN memory_index AS f
-    ON f.memory_index MATCH j.value AND f.rowid BETWEEN {own_rows}
-CROSS JOIN memories AS m ON m.row_id = f.rowid
-WHERE u.name = :user AND {living}
+-- Each term is looked up in the index, inside this user's range only, newest first. A posting is packed into one
+-- integer (row, length, kept) and a term's postings into one string: a Python object for each would cost far more.
+SELECT j.key AS term, (
+    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter}))
+    FROM (
+        SELECT rowid FROM memory_index
+        WHERE memory_index MATCH j.value AND rowid BETWEEN {own_rows} ORDER BY rowid DESC LIMIT :depth
+    ) AS f
+    CROSS JOIN memories AS m ON m.row_id = f.rowid
+    WHERE {living}) AS postings
+FROM users AS u CROSS JOIN json_each(:terms) AS j
+WHERE u.name = :user
 
 -- name: past_candidates
-SELECT j.key AS term, f.rowid & 0xffffffff AS row, p.term_count,
-    {in_filter} AS kept
-FROM users AS u
-CROSS JOIN json_each(:terms) AS j
-CROSS JOIN past_index AS f
-    ON f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows}
-CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
-CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
-CROSS JOIN memories AS m ON m.row_id = p.memory
-WHERE u.name = :user AND {living}
+SELECT j.key AS term, (
+    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(p.term_count, 0xffff) << 1) | ({in_filter}))
+    FROM past_index AS f
+    CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
+    CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
+    CROSS JOIN memories AS m ON m.row_id = p.memory
+    WHERE f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows} AND {living}) AS postings
+FROM users AS u CROSS JOIN json_each(:terms) AS j
+WHERE u.name = :user
 
 -- name: past
 SELECT r.content AS past_content, p.held_from, p.held_until, p.row_id & 0xffffffff AS past_seq, m.*

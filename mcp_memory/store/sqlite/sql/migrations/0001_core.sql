@@ -153,6 +153,10 @@ CREATE TRIGGER memory_reworded AFTER UPDATE OF terms ON memories WHEN new.terms 
     UPDATE users SET term_count = term_count - old.term_count + new.term_count WHERE number = new.user;
 END;
 
+CREATE TRIGGER revision_added AFTER INSERT ON revisions BEGIN
+    UPDATE users SET last_seq = new.row_id & 0xffffffff WHERE number = new.row_id >> 32;
+END;
+
 CREATE TRIGGER past_added AFTER INSERT ON past_wordings BEGIN
     INSERT INTO past_index (rowid, terms) VALUES (new.row_id, new.terms);
 END;
