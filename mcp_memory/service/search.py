@@ -17,8 +17,9 @@ NEIGHBOUR_DEPTH: Final = 64
 """A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
 newest memories of each, bound the cost of an add at any size of the store."""
 
-NEIGHBOUR_SCORE: Final = 0.35
-"""Below this share of common idf mass two texts are about different things."""
+NEIGHBOUR_SCORE: Final = 0.15
+"""Below this share of common idf mass two texts are about different things. Low, because what has to be merged is often
+worded anew: "moved to Berlin" and "lives in Lyon" share one word at most."""
 
 
 class Search(Value):

@@ -6,6 +6,7 @@ ends in COMMIT or ROLLBACK inside a shield. aiosqlite's thread is no daemon: an 
 alive, so `open_connection` closes it on every path.
 """
 
+import logging
 import os
 import random
 import sqlite3
@@ -21,6 +22,10 @@ import anyio
 from mcp_memory.errors import StoreBusy, StoreUnavailable
 from mcp_memory.store.sqlite.errors import is_busy, translate, translated
 from mcp_memory.store.sqlite.sql import QUERIES
+
+_SYNCED: Final = ("Dropbox", "OneDrive", "Google Drive", "GoogleDrive", "iCloud", "Mobile Documents", "Nextcloud")
+
+_log = logging.getLogger(__name__)
 
 _STEP_MS: Final = 50
 """How long SQLite itself waits for a lock; short, so that a waiting thread never holds up the end of the process."""
@@ -128,6 +133,13 @@ async def prepare(connection: Connection, deadline: float) -> None:
     await connection.script("PRAGMA secure_delete = ON")
     if sys.platform == "darwin":
         await connection.script("PRAGMA fullfsync = ON")
+
+
+def warn_of_shared_folder(path: Path) -> None:
+    """Say so when `path` lies where SQLite's locks do not hold, or a synchroniser copies files while they are written."""
+    synced = [part for part in path.parts if part.startswith(_SYNCED)]
+    if synced or str(path).startswith("\\\\"):
+        _log.warning("%s is in a synchronised or network folder, where databases get damaged; use a local one", path)
 
 
 def create_file(path: Path) -> None:

@@ -10,7 +10,14 @@ import anyio
 
 from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Revision
 from mcp_memory.store.sqlite import rows
-from mcp_memory.store.sqlite.connection import Connection, Turns, create_file, open_connection, prepare
+from mcp_memory.store.sqlite.connection import (
+    Connection,
+    Turns,
+    create_file,
+    open_connection,
+    prepare,
+    warn_of_shared_folder,
+)
 from mcp_memory.store.sqlite.migrate import check_writer, migrate
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
 
@@ -103,6 +110,7 @@ async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncGenerato
     Raises:
         StoreError: the file cannot be used; it is left as it was.
     """
+    warn_of_shared_folder(path)
     create_file(path)
     deadline = anyio.current_time() + lock_timeout
     async with open_connection(path) as writer:
