@@ -136,7 +136,7 @@ async def prepare(connection: Connection, deadline: float) -> None:
 
 
 def warn_of_shared_folder(path: Path) -> None:
-    """Say so when `path` lies where SQLite's locks do not hold, or a synchroniser copies files while they are written."""
+    """Say so when `path` lies where SQLite's locks do not hold, or where half-written files are copied."""
     synced = [part for part in path.parts if part.startswith(_SYNCED)]
     if synced or str(path).startswith("\\\\"):
         _log.warning("%s is in a synchronised or network folder, where databases get damaged; use a local one", path)
