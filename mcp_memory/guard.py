@@ -20,6 +20,8 @@ MAX_METADATA: Final = 4_096
 MAX_USER: Final = 200
 MAX_QUERY: Final = 4_000
 MAX_IDS: Final = 100
+LAST_MOMENT: Final = 253_402_300_799_000_000
+"""The last second of the year 9999 in UTC, beyond which ISO 8601 has no plain way to write a year."""
 
 
 class Fields(Value):
@@ -126,6 +128,8 @@ def expiry(value: str, now: int, zone: tzinfo | None) -> int:
     moment = now + length if length is not None else text.parse_moment(value, zone)
     if moment is None:
         raise InvalidInput(f"expires {_shown(value)} is not understood; use 30d, 12h, 2w or an ISO date-time")
+    if moment > LAST_MOMENT:
+        raise InvalidInput(f"expires {_shown(value)} is too far ahead; leave it out for what never expires")
     if moment <= now:
         raise InvalidInput(f"expires {_shown(value)} has already passed (now: {clock.iso(now)}); give a later moment")
     return moment

@@ -120,9 +120,7 @@ class MemoryService:
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
             steps = await undo.plan(turn, undone, now)
-            for step in steps:
-                if step.operation != "delete":
-                    await self._sweep(turn, await self._twins(turn, step.memory.content, step.memory.key), now)
+            await self._sweep(turn, await undo.in_the_way(turn, steps), now)
             change = self._change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
             await turn.record(change, steps)
         return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in steps), change_id=change.id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mcp_memory import ranking, text
-from mcp_memory.models import Filter, Hit, LeftOut, Memory, Past, Value, fingerprint
+from mcp_memory.models import Filter, Hit, LeftOut, Memory, Past, Value
 from mcp_memory.service.outcomes import Found
 from mcp_memory.store.base import Store
 
@@ -88,7 +88,6 @@ def _hit(one: ranking.Ranked, memory: Memory | None) -> Hit | None:
 
 
 def _past_hit(one: ranking.Ranked, past: Past | None) -> Hit | None:
-    """None where the wording is the current one again."""
-    if past is None or fingerprint(past.content) == fingerprint(past.memory.content):
+    if past is None:
         return None
     return Hit(memory=past.memory.model_copy(update={"content": past.content}), score=one.score, past=past)

@@ -1,6 +1,6 @@
 """How a change is taken back: exactly, or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
@@ -57,7 +57,7 @@ def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revis
         revision.memory.id: one.change.id
         for revision, history in histories
         for one in history
-        if one.memory.seq > revision.memory.seq and _stands(one.change)
+        if one.memory.seq > revision.memory.seq and _stands_on(one.change, change)
     }
     if later:
         listed = ", ".join(f"{memory_id} (changed by {change_id})" for memory_id, change_id in later.items())
@@ -66,9 +66,14 @@ def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revis
         )
 
 
-def _stands(change: Change) -> bool:
-    """Whether `change` is a caller's own and in force; an undo and what it undid cancel each other out."""
-    return change.undone_by is None and change.undoes is None and not change.system
+def _stands_on(later: Change, change: Change) -> bool:
+    """Whether `later` is in force and not cancelled out by what came after `change`.
+
+    A change that was undone and its undo cancel each other out; an undo that reached further back does not.
+    """
+    if later.undone_by is not None or later.system:
+        return False
+    return later.undoes is None or later.undoes < change.seq
 
 
 def _step(change: Change, revision: Revision, history: list[Revision], current: Memory | None, now: int) -> Step | None:
@@ -90,16 +95,22 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
     return None
 
 
-async def _refuse_taken(turn: Transaction, change: Change, steps: list[Step], now: int) -> None:
+async def in_the_way(turn: Transaction, steps: Sequence[Step]) -> list[Memory]:
+    """The memories, expired ones too, that hold a text or key which `steps` would bring back elsewhere."""
     own = {step.memory.row for step in steps}
+    found: dict[int, Memory] = {}
     for step in steps:
-        if step.operation == "delete":
-            continue
-        twins = await turn.twins(fingerprint(step.memory.content), step.memory.key)
-        taken = [twin.id for twin in twins if twin.row not in own and not twin.expired(now)]
-        if taken:
-            raise UndoRefused(
-                f"Change {change.id} cannot be undone: the text or key of {step.memory.id} now belongs to "
-                f"{', '.join(taken)}. Update or delete that first.",
-                taken,
-            )
+        if step.operation != "delete":
+            twins = await turn.twins(fingerprint(step.memory.content), step.memory.key)
+            found |= {twin.row: twin for twin in twins if twin.row not in own}
+    return list(found.values())
+
+
+async def _refuse_taken(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> None:
+    taken = [memory.id for memory in await in_the_way(turn, steps) if not memory.expired(now)]
+    if taken:
+        raise UndoRefused(
+            f"Change {change.id} cannot be undone: its text or key now belongs to {', '.join(taken)}. "
+            "Update or delete that first.",
+            taken,
+        )

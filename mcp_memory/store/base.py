@@ -90,7 +90,7 @@ class Store(Protocol):
         ...
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
-        """The same over superseded wordings of living memories."""
+        """The same over superseded wordings of living memories, where they differ from the current one."""
         ...
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:

@@ -201,7 +201,7 @@ class EphemeralStore:
         return [
             (past, living[past.wording.row])
             for past in shelf.superseded
-            if past.wording.row in living and shelf.stands(past.by)
+            if past.wording.row in living and shelf.stands(past.by) and _differs(past.wording, living[past.wording.row])
         ]
 
     def _counted(self, user: str, terms: Sequence[str], rows: list[Candidate]) -> Candidates:
@@ -212,6 +212,10 @@ class EphemeralStore:
             frequencies=tuple(sum(row.matched >> term & 1 for row in rows) for term in range(len(terms))),
             rows=tuple(row for row in rows if row.matched),
         )
+
+
+def _differs(one: Memory, other: Memory) -> bool:
+    return fingerprint(one.content) != fingerprint(other.content)
 
 
 def _current(shelf: _Shelf, revision: Revision) -> Revision:

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 
 from mcp_memory import clock
 from mcp_memory.models import Hit, LeftOut, Memory, Revision
-from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, Updated
+from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
 
 
 class MemoryData(TypedDict):
@@ -58,6 +58,7 @@ class RevisionData(TypedDict):
 class OperationData(TypedDict):
     op: str
     memory: MemoryData
+    expired: NotRequired[bool]
 
 
 class AddReply(TypedDict):
@@ -155,9 +156,11 @@ def deleted(outcome: Deleted) -> DeleteReply:
 
 def undone(outcome: Undone) -> UndoReply:
     """What `undo` restored and took away."""
-    operations = [OperationData(op=step.operation, memory=memory(step.memory)) for step in outcome.steps]
     reply = UndoReply(
-        undone=outcome.undone.id, tool=outcome.undone.tool, operations=operations, change_id=outcome.change_id
+        undone=outcome.undone.id,
+        tool=outcome.undone.tool,
+        operations=[operation(step) for step in outcome.steps],
+        change_id=outcome.change_id,
     )
     if outcome.undone.client:
         reply["client"] = outcome.undone.client
@@ -192,6 +195,14 @@ def hit(one: Hit) -> HitData:
     data = HitData(**memory(one.memory), score=round(one.score, 2))
     if one.past is not None:
         data["past"] = PeriodData({"from": clock.iso(one.past.held_from), "until": clock.iso(one.past.held_until)})
+    return data
+
+
+def operation(step: UndoneStep) -> OperationData:
+    """What an undo did to one memory."""
+    data = OperationData(op=step.operation, memory=memory(step.memory))
+    if step.expired:
+        data["expired"] = True
     return data
 
 

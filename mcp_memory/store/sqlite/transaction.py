@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_memory.models import Change, Memory, Revision, Step
+from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
@@ -105,6 +105,7 @@ class SqliteTransaction:
             "change": change,
             "held_from": former.worded_at,
             "held_until": memory.worded_at,
+            "fingerprint": fingerprint(former.content),
             "terms": " ".join(indexed),
             "term_count": len(indexed),
         }

@@ -78,8 +78,8 @@ VALUES (:revision, :row_id, :change, :operation, :reason, :id, :content, :key, :
     :session_id, :source, :state, :created_at, :updated_at, :worded_at, :expires_at, :version, :digest)
 
 -- name: add_past_wording
-INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, terms, term_count)
-VALUES (:revision, :row_id, :change, :held_from, :held_until, :terms, :term_count)
+INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
+VALUES (:revision, :row_id, :change, :held_from, :held_until, :fingerprint, :terms, :term_count)
 
 -- name: memories_by_ids
 SELECT m.* FROM json_each(:ids) AS j JOIN memories AS m ON m.user = :number AND m.id = j.value
@@ -155,7 +155,7 @@ SELECT j.key AS term, (
     FROM past_index AS f
     CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
     CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
-    CROSS JOIN memories AS m ON m.row_id = p.memory
+    CROSS JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
     WHERE f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows} AND {living}) AS postings
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user

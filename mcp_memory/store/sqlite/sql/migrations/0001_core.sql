@@ -111,6 +111,7 @@ CREATE TABLE past_wordings (
     superseded_by INTEGER NOT NULL REFERENCES changes (seq) ON DELETE CASCADE,
     held_from INTEGER NOT NULL,
     held_until INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
     terms TEXT NOT NULL,
     term_count INTEGER NOT NULL
 ) STRICT;
