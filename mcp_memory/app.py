@@ -53,13 +53,10 @@ class App:
 
 @asynccontextmanager
 async def open_app(config: Config, clock: Clock | None = None) -> AsyncGenerator[App]:
-    """The app of `config`, at once: the store opens behind it. Everything is closed at the end, whatever happened."""
+    """The app of `config`, its store not yet open; all is closed at the end, whatever happened."""
     app = App(config, clock or SystemClock())
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(app.warm_up)
-            yield app
-            tasks.cancel_scope.cancel()
+        yield app
     finally:
         with anyio.CancelScope(shield=True):
             await app.aclose()

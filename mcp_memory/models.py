@@ -140,13 +140,13 @@ class Candidate(NamedTuple):
     """A memory, or a past wording, that holds at least one term of a query.
 
     `row` is the memory's row, or for a past wording the `seq` of its revision. `matched` has bit n set for query
-    term n; `length` counts the terms held; `kept` is False where the filter excludes it.
+    term n; `length` counts the terms held; `kept` is 0 where the filter excludes it, else 1.
     """
 
     row: int
     matched: int
     length: int
-    kept: bool = True
+    kept: int = 1
 
 
 @dataclass(frozen=True)

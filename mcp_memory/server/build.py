@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Literal
 
+import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -80,8 +81,10 @@ def build_server(
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Serving]) -> AsyncGenerator[Serving]:
-        async with open_(config) as app:
+        async with open_(config) as app, anyio.create_task_group() as tasks:
+            tasks.start_soon(app.warm_up)
             yield Serving(app, identity)
+            tasks.cancel_scope.cancel()
 
     server = MemoryServer(config, identity, lifespan)
     add_resources(server, identity)

@@ -254,4 +254,4 @@ def _newest(rows: Sequence[Candidate], terms: int, depth: int) -> list[Candidate
 def _candidate(row: int, indexed: list[str], terms: Sequence[str], *, kept: bool) -> Candidate:
     held = set(indexed)
     matched = sum(1 << position for position, term in enumerate(terms) if term in held)
-    return Candidate(row=row, matched=matched, length=len(indexed), kept=kept)
+    return Candidate(row=row, matched=matched, length=len(indexed), kept=int(kept))

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mcp_memory.models import Candidate, Change, Memory, Past, Revision, State, digest, fingerprint
@@ -19,16 +19,18 @@ _PLAIN: Final = (
 
 def memory(row: sqlite3.Row) -> Memory:
     """The memory of a row of `memories`, marked where its checksum does not hold."""
-    return _checked(_fields(row) | {"row": row["row_id"] & SEQUENCE_MASK, "seq": row["seq"]}, row["digest"])
+    values = _values(row)
+    return _checked(_fields(values) | {"row": values["row_id"] & SEQUENCE_MASK, "seq": values["seq"]}, values["digest"])
 
 
 def revision(row: sqlite3.Row) -> Revision:
     """The revision of a row of `revisions` joined with its change."""
-    places = {"row": row["memory"] & SEQUENCE_MASK, "seq": row["row_id"] & SEQUENCE_MASK}
+    values = _values(row)
+    places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
     return Revision(
-        memory=_checked(_fields(row) | places, row["digest"]),
-        operation=row["operation"],
-        reason=row["reason"],
+        memory=_checked(_fields(values) | places, values["digest"]),
+        operation=values["operation"],
+        reason=values["reason"],
         change=change(row),
     )
 
@@ -102,17 +104,22 @@ def candidates(by_term: Sequence[list[int]]) -> tuple[Candidate, ...]:
         for posting in found:
             matched[posting] = matched.get(posting, 0) | bit
     return tuple(
-        [Candidate(posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1 == 1) for posting, bits in matched.items()]
+        [Candidate(posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1) for posting, bits in matched.items()]
     )
 
 
-def _fields(row: sqlite3.Row) -> dict[str, Any]:
-    return {name: row[name] for name in _PLAIN} | {
-        "topics": tuple(json.loads(row["topics"])),
-        "pinned": bool(row["pinned"]),
-        "metadata": json.loads(row["metadata"]),
-        "state": State(row["state"]),
-    }
+def _values(row: sqlite3.Row) -> dict[str, Any]:
+    """The row as a dictionary: `sqlite3.Row` searches all its names for each one asked for."""
+    return dict(zip(row.keys(), row, strict=True))
+
+
+def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: values[name] for name in _PLAIN}
+    fields["topics"] = json.loads(values["topics"])
+    fields["pinned"] = bool(values["pinned"])
+    fields["metadata"] = json.loads(values["metadata"])
+    fields["state"] = State(values["state"])
+    return fields
 
 
 def _checked(fields: dict[str, Any], expected: bytes) -> Memory:

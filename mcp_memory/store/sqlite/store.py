@@ -87,15 +87,15 @@ class SqliteStore:
     async def _candidates(
         self, query: str, user: str, terms: Sequence[str], scope: Filter, depth: int | None
     ) -> Candidates:
-        statistics = await self._reader.one("statistics", {"user": user})
-        if statistics is None or not statistics["memory_count"]:
-            return Candidates(documents=0, mean_length=0.0, frequencies=(0,) * len(terms), rows=())
         limits = {"terms": rows.match_expressions(terms), "depth": depth or -1}
         found = await self._reader.all(query, _filter_parameters(user, scope) | limits)
+        documents: int = found[0]["memory_count"] if found else 0
+        if not documents:
+            return Candidates(documents=0, mean_length=0.0, frequencies=(0,) * len(terms), rows=())
         postings = [rows.postings(row["postings"]) for row in found]
         return Candidates(
-            documents=statistics["memory_count"],
-            mean_length=statistics["term_count"] / statistics["memory_count"],
+            documents=documents,
+            mean_length=found[0]["term_count"] / documents,
             frequencies=tuple(map(len, postings)),
             rows=rows.candidates(postings),
         )

@@ -132,9 +132,6 @@ JOIN memories AS m ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living}
     AND {in_filter}
 
--- name: statistics
-SELECT memory_count, term_count FROM users WHERE name = :user
-
 -- name: candidates
 -- Each term is looked up in the index, inside this user's range only, newest first. A posting is packed into one
 -- integer (row, length, kept) and a term's postings into one string: a Python object for each would cost far more.
@@ -145,7 +142,7 @@ SELECT j.key AS term, (
         WHERE memory_index MATCH j.value AND rowid BETWEEN {own_rows} ORDER BY rowid DESC LIMIT :depth
     ) AS f
     CROSS JOIN memories AS m ON m.row_id = f.rowid
-    WHERE {living}) AS postings
+    WHERE {living}) AS postings, u.memory_count, u.term_count
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
@@ -156,7 +153,8 @@ SELECT j.key AS term, (
     CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
     CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
     CROSS JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
-    WHERE f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows} AND {living}) AS postings
+    WHERE f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows} AND {living}) AS postings,
+    u.memory_count, u.term_count
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
