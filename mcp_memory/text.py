@@ -158,11 +158,12 @@ def _terms(text: str) -> Iterator[str]:
 
 def _words(text: str) -> Iterator[str]:
     """Runs of letters and digits of one kind of script, folded."""
-    folded = text.casefold()
-    if folded.isascii():
-        yield from _ASCII_WORD.findall(folded)
+    if text.isascii():
+        yield from _ASCII_WORD.findall(text.lower())
         return
-    folded = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", folded))).replace("ı", "i")
+    # Compatibility forms first: a mathematical or full-width capital has no lower case of its own.
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    folded = unicodedata.normalize("NFC", _MARKS.sub("", folded)).replace("ı", "i")
     run: list[str] = []
     kind = None
     for char in folded:

@@ -91,7 +91,7 @@ class EphemeralTransaction:
 
     async def revisions_of(self, change: Change) -> list[Revision]:
         """What `change` wrote, in the order written."""
-        return [revision for revision in self._shelf.revisions if revision.change.seq == change.seq]
+        return [_current(self._shelf, one) for one in self._shelf.revisions if one.change.seq == change.seq]
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""

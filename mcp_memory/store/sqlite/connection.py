@@ -11,19 +11,26 @@ import os
 import random
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 import anyio
+from anyio.lowlevel import checkpoint
 
 from mcp_memory.errors import StoreBusy, StoreUnavailable
-from mcp_memory.store.sqlite.errors import is_busy, translate, translated
+from mcp_memory.store.sqlite.errors import translated
 from mcp_memory.store.sqlite.sql import QUERIES
 
+_Result = TypeVar("_Result")
+
 _SYNCED: Final = ("Dropbox", "OneDrive", "Google Drive", "GoogleDrive", "iCloud", "Mobile Documents", "Nextcloud")
+
+_DAMAGED_TOO: Final = partial(str, encoding="utf-8", errors="replace")
+"""Reads text with broken bytes as well: its checksum tells, and one damaged memory hides no other."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,16 +39,20 @@ _STEP_MS: Final = 50
 
 
 class Connection:
-    """One aiosqlite connection that runs named statements and raises our errors."""
+    """One aiosqlite connection that runs named statements, waits for other processes and raises our errors.
 
-    def __init__(self, raw: aiosqlite.Connection, path: Path) -> None:
+    `lock_timeout` is how many seconds a statement may wait for a lock: a write for its turn, a read while another process
+    recovers or converts the file.
+    """
+
+    def __init__(self, raw: aiosqlite.Connection, path: Path, lock_timeout: float) -> None:
         self._raw = raw
+        self._lock_timeout = lock_timeout
         self.path = path
 
     async def all(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
         """Every row of the statement called `name`."""
-        with translated(self.path):
-            return list(await self._raw.execute_fetchall(QUERIES[name], parameters or {}))
+        return await self.script(QUERIES[name], parameters or {})
 
     async def one(self, name: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Row | None:
         """The first row of the statement called `name`, if there is one."""
@@ -52,82 +63,93 @@ class Connection:
         """The one row that the statement called `name` always gives."""
         return (await self.all(name, parameters))[0]
 
-    async def script(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """A statement that has no name: a pragma, or a step of a migration."""
-        with translated(self.path):
-            return list(await self._raw.execute_fetchall(statement, parameters))
+    async def script(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Every row of a statement that has no name: a pragma, or a step of a migration."""
+        return await self._patiently(partial(self._run, statement, parameters), self.deadline())
+
+    def deadline(self) -> float:
+        """When, on anyio's clock, a statement that starts to wait now has waited long enough."""
+        return anyio.current_time() + self._lock_timeout
 
     async def begin(self, deadline: float) -> None:
-        """Open a write transaction, waiting for other processes until `deadline` on anyio's clock.
+        """Open a write transaction, waiting for other processes until `deadline`.
 
         Raises:
             StoreBusy: the lock was not free in time.
         """
+        await self._patiently(self._begin, deadline)
+        await checkpoint()
+
+    async def commit(self) -> None:
+        """Make the open transaction durable."""
+        with translated(self.path):
+            await self._raw.commit()
+
+    async def rollback(self) -> None:
+        """Undo the open transaction; that an error has already ended it is no error here."""
+        with translated(self.path):
+            await self._raw.rollback()
+
+    async def _begin(self) -> None:
+        # A statement that has been handed over runs, whoever still waits for it: see it through.
+        with anyio.CancelScope(shield=True):
+            await self._run(QUERIES["begin"])
+
+    async def _run(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with translated(self.path):
+            return list(await self._raw.execute_fetchall(statement, parameters))
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
         while True:
             try:
-                await self._raw.execute_fetchall(QUERIES["begin"])
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or anyio.current_time() >= deadline:
-                    raise translate(error, self.path) from error
+                return await attempt()
+            except StoreBusy:
+                if anyio.current_time() >= deadline:
+                    raise
                 await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
-            else:
-                return
-
-    async def end(self, name: str) -> None:
-        """COMMIT or ROLLBACK; a transaction that an error has already ended is no error here."""
-        if self._raw.in_transaction:
-            await self.all(name)
 
 
 class Turns:
     """Hands out write transactions on one connection, one at a time."""
 
-    def __init__(self, connection: Connection, timeout: float) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._timeout = timeout
         self._lock = anyio.Lock()
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[Connection]:
         """A write transaction: committed at the end of the block, rolled back on any error or cancellation."""
-        deadline = anyio.current_time() + self._timeout
+        deadline = self._connection.deadline()
         async with self._lock:
             try:
                 await self._connection.begin(deadline)
                 yield self._connection
                 with anyio.CancelScope(shield=True):
-                    await self._connection.end("commit")
+                    await self._connection.commit()
             except BaseException:
                 with anyio.CancelScope(shield=True):
-                    await self._connection.end("rollback")
+                    await self._connection.rollback()
                 raise
 
 
 @asynccontextmanager
-async def open_connection(path: Path) -> AsyncGenerator[Connection]:
+async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
     """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
     uri = f"{path.as_uri()}?mode=rw"
     with translated(path):
         raw = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
     try:
         raw.row_factory = sqlite3.Row
-        yield Connection(raw, path)
+        raw.text_factory = _DAMAGED_TOO
+        yield Connection(raw, path, lock_timeout)
     finally:
         with anyio.CancelScope(shield=True):
             await raw.close()
 
 
-async def prepare(connection: Connection, deadline: float) -> None:
-    """The pragmas that every connection to a file of ours has. Changing to WAL may have to wait for other processes."""
-    while True:
-        try:
-            await connection.script("PRAGMA journal_mode = WAL")
-        except StoreBusy:
-            if anyio.current_time() >= deadline:
-                raise
-            await anyio.sleep(0.01)
-        else:
-            break
+async def prepare(connection: Connection) -> None:
+    """The pragmas that every connection to a file of ours has."""
+    await connection.script("PRAGMA journal_mode = WAL")
     await connection.script("PRAGMA synchronous = FULL")
     await connection.script("PRAGMA foreign_keys = ON")
     await connection.script("PRAGMA secure_delete = ON")

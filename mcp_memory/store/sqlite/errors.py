@@ -13,25 +13,20 @@ _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
 _UNAVAILABLE = {"SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_AUTH", "SQLITE_NOLFS"}
 
 
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether the statement only has to wait its turn."""
-    return _family(error) in _BUSY
-
-
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
     """Our error for SQLite's `error` about the file at `path`."""
-    family = _family(error)
+    family, said = _family(error), " ".join(str(error).split())
     if family in _BUSY:
         return StoreBusy(path, "another process is writing for too long; nothing was written, try again")
     if family in _FULL:
         return StoreFull(path, "no space left on the device; nothing was written, free some space and try again")
     if family in _CORRUPT:
         return StoreCorrupt(
-            path, f"the file is damaged or no database ({error}); move it away or restore a copy, nothing was changed"
+            path, f"the file is damaged or no database ({said}); move it away or restore a copy, nothing was changed"
         )
     if family in _UNAVAILABLE:
-        return StoreUnavailable(path, f"the file cannot be used ({error}); check its folder, owner and permissions")
-    return StoreError(path, f"{type(error).__name__}: {error}".replace("\n", " "))
+        return StoreUnavailable(path, f"the file cannot be used ({said}); check its folder, owner and permissions")
+    return StoreError(path, f"{type(error).__name__}: {said}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _LEDGER: Final = """CREATE TABLE IF NOT EXISTS schema_migrations (
 ) STRICT"""
 
 
-async def migrate(connection: Connection, turns: Turns, now: int, deadline: float) -> None:
+async def migrate(connection: Connection, turns: Turns, now: int) -> None:
     """Make an empty file ours, or bring a file of ours up to date. A file of another program is left as it is.
 
     Raises:
@@ -25,7 +25,7 @@ async def migrate(connection: Connection, turns: Turns, now: int, deadline: floa
         StoreError: the file cannot be read or written.
     """
     applied = await _applied(connection)
-    await prepare(connection, deadline)
+    await prepare(connection)
     if applied >= len(MIGRATIONS):
         return
     async with turns.turn() as turn:
@@ -39,8 +39,9 @@ async def migrate(connection: Connection, turns: Turns, now: int, deadline: floa
 
 async def _applied(connection: Connection) -> int:
     """How many migrations the file has; 0 for an empty file."""
-    application = (await connection.script("PRAGMA application_id"))[0][0]
+    # Objects first: whoever makes the file ours meanwhile commits its id together with the first of them.
     objects = (await connection.script("SELECT count(*) FROM sqlite_master"))[0][0]
+    application = (await connection.script("PRAGMA application_id"))[0][0]
     if objects == 0 and application in {0, APPLICATION_ID}:
         return 0
     if application != APPLICATION_ID:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mcp_memory.models import Candidate, Change, Memory, Past, Revision, State, digest, fingerprint
 from mcp_memory.store.base import index_terms
@@ -11,6 +11,8 @@ from mcp_memory.store.base import index_terms
 SEQUENCE_BITS: Final = 32
 SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
 
+_Json = TypeVar("_Json", list[Any], dict[str, Any])
+_STATES: Final = {state.value: state for state in State}
 _PLAIN: Final = (
     *("id", "content", "key", "agent", "team", "session_id", "source"),
     *("created_at", "updated_at", "worded_at", "expires_at", "version"),
@@ -115,13 +117,23 @@ def _values(row: sqlite3.Row) -> dict[str, Any]:
 
 def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: values[name] for name in _PLAIN}
-    fields["topics"] = json.loads(values["topics"])
+    fields["topics"] = _decoded(values["topics"], list)
     fields["pinned"] = bool(values["pinned"])
-    fields["metadata"] = json.loads(values["metadata"])
-    fields["state"] = State(values["state"])
+    fields["metadata"] = _decoded(values["metadata"], dict)
+    fields["state"] = _STATES.get(values["state"], State.ACTIVE)
+    fields["damaged"] = values["state"] not in _STATES
     return fields
+
+
+def _decoded(encoded: str, kind: type[_Json]) -> _Json:
+    """The JSON that was stored; an empty one where it is damaged, which the checksum then tells."""
+    try:
+        value = json.loads(encoded)
+    except ValueError:
+        return kind()
+    return value if isinstance(value, kind) else kind()
 
 
 def _checked(fields: dict[str, Any], expected: bytes) -> Memory:
     found = Memory(**fields)
-    return found if digest(found) == expected else found.model_copy(update={"damaged": True})
+    return found if found.damaged or digest(found) == expected else found.model_copy(update={"damaged": True})

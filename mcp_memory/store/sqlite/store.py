@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Revision
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import (
@@ -51,9 +49,7 @@ class SqliteStore:
         """At most `limit` memories, newest created first, and how many the scope has in all."""
         parameters = _filter_parameters(user, scope)
         counted = await self._reader.single("count", parameters)
-        found = await self._reader.all(
-            "page", parameters | {"before": before or rows.SEQUENCE_MASK, "limit": limit + 1}
-        )
+        found = await self._reader.all("page", parameters | {"before": _below(before), "limit": limit + 1})
         return Page(
             memories=tuple(rows.memory(row) for row in found[:limit]),
             total=counted["total"],
@@ -112,13 +108,18 @@ async def open_store(path: Path, now: int, lock_timeout: float) -> AsyncGenerato
     """
     warn_of_shared_folder(path)
     create_file(path)
-    deadline = anyio.current_time() + lock_timeout
-    async with open_connection(path) as writer:
-        turns = Turns(writer, lock_timeout)
-        await migrate(writer, turns, now, deadline)
-        async with open_connection(path) as reader:
-            await prepare(reader, deadline)
+    async with open_connection(path, lock_timeout) as writer:
+        turns = Turns(writer)
+        await migrate(writer, turns, now)
+        async with open_connection(path, lock_timeout) as reader:
+            await prepare(reader)
             yield SqliteStore(turns, reader)
+
+
+def _below(before: int | None) -> int:
+    """The first row that a page does not reach; never beyond the user's own rows."""
+    end = rows.SEQUENCE_MASK + 1
+    return end if before is None else min(before, end)
 
 
 def _filter_parameters(user: str, scope: Filter) -> dict[str, Any]:

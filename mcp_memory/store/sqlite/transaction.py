@@ -53,12 +53,14 @@ class SqliteTransaction:
 
     async def revisions_of(self, change: Change) -> list[Revision]:
         """What `change` wrote, in the order written."""
-        found = await self._turn.all("revisions_of_change", {"change": change.seq})
+        found = await self._turn.all("revisions_of_change", {"change": change.seq, "number": self._number})
         return [rows.revision(row) for row in found]
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
-        number = await self._own_number()
+        if self._number is None or not 0 <= row <= rows.SEQUENCE_MASK:
+            return []
+        number = self._number
         found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
 

@@ -5,9 +5,9 @@
 m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > :now)
 
 -- fragment: in_filter
-(:agent IS NULL OR m.agent = :agent)
+(:agent IS NULL OR m.agent IS :agent)
     AND (:since IS NULL OR m.updated_at >= :since) AND (:until IS NULL OR m.updated_at < :until)
-    AND (:topics IS NULL OR EXISTS (
+    AND (:topics IS NULL OR json_valid(m.topics) AND EXISTS (
         SELECT 1 FROM json_each(m.topics) AS t WHERE t.value IN (SELECT value FROM json_each(:topics))))
 
 -- fragment: own_rows
@@ -23,12 +23,6 @@ FROM revisions AS r JOIN changes AS c ON c.seq = r.change
 
 -- name: begin
 BEGIN IMMEDIATE
-
--- name: commit
-COMMIT
-
--- name: rollback
-ROLLBACK
 
 -- name: turn
 -- What a writer must know before it writes: may it, and as which user.
@@ -82,7 +76,7 @@ INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until,
 VALUES (:revision, :row_id, :change, :held_from, :held_until, :fingerprint, :terms, :term_count)
 
 -- name: memories_by_ids
-SELECT m.* FROM json_each(:ids) AS j JOIN memories AS m ON m.user = :number AND m.id = j.value
+SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: twins
 SELECT * FROM memories WHERE user = :number AND fingerprint = :fingerprint
@@ -93,7 +87,7 @@ SELECT * FROM memories WHERE user = :number AND key = :key
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at LIMIT :limit
 
 -- name: revisions_of_change
-SELECT {revision_and_change} WHERE r.change = :change ORDER BY r.row_id
+SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER BY r.row_id
 
 -- name: history
 SELECT {revision_and_change} WHERE r.memory = :memory ORDER BY r.row_id
@@ -115,13 +109,13 @@ WHERE u.name = :user AND m.key = :key AND {living}
 
 -- name: living
 SELECT m.* FROM users AS u
-JOIN json_each(:rows) AS j
+JOIN json_each(:rows) AS j ON j.value BETWEEN 0 AND 0xffffffff
 JOIN memories AS m ON m.row_id = (u.number << 32 | j.value)
 WHERE u.name = :user AND {living}
 
 -- name: page
 SELECT m.* FROM users AS u
-JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32 | :before) - 1
+JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32) + :before - 1
 WHERE u.name = :user AND {living}
     AND {in_filter}
 ORDER BY m.row_id DESC LIMIT :limit
@@ -161,7 +155,7 @@ WHERE u.name = :user
 -- name: past
 SELECT r.content AS past_content, p.held_from, p.held_until, p.row_id & 0xffffffff AS past_seq, m.*
 FROM users AS u
-JOIN json_each(:seqs) AS j
+JOIN json_each(:seqs) AS j ON j.value BETWEEN 0 AND 0xffffffff
 JOIN past_wordings AS p ON p.row_id = (u.number << 32 | j.value)
 JOIN revisions AS r ON r.row_id = p.row_id
 JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
