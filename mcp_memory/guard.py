@@ -6,7 +6,7 @@ Null is omitted. The empty string clears a key or an expiry, an empty list the t
 import json
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 from mcp_memory import clock, text
 from mcp_memory.errors import InvalidInput
@@ -17,8 +17,10 @@ MAX_TOPICS: Final = 8
 MAX_TOPIC: Final = 64
 MAX_KEY: Final = 128
 MAX_METADATA: Final = 4_096
+MAX_DEPTH: Final = 20
 MAX_USER: Final = 200
 MAX_QUERY: Final = 4_000
+MAX_SHOWN: Final = 40
 MAX_IDS: Final = 100
 LAST_MOMENT: Final = 253_402_300_799_000_000
 """The last second of the year 9999 in UTC, beyond which ISO 8601 has no plain way to write a year."""
@@ -110,6 +112,8 @@ def query(value: str) -> str:
 
 def metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A JSON object of at most 4,096 bytes as compact UTF-8 JSON."""
+    if _nests_deeper(value, MAX_DEPTH):
+        raise InvalidInput(f"metadata nests deeper than {MAX_DEPTH} levels; use a flatter object")
     try:
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
@@ -118,8 +122,7 @@ def metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
         ) from error
     if len(encoded) > MAX_METADATA:
         raise InvalidInput(f"metadata has {len(encoded):,} bytes as JSON, at most {MAX_METADATA:,} fit")
-    decoded: Mapping[str, Any] = json.loads(encoded)
-    return decoded
+    return {text.visible(name): _visible(inner) for name, inner in json.loads(encoded).items()}
 
 
 def expiry(value: str, now: int, zone: tzinfo | None) -> int:
@@ -127,11 +130,11 @@ def expiry(value: str, now: int, zone: tzinfo | None) -> int:
     length = text.parse_duration(value)
     moment = now + length if length is not None else text.parse_moment(value, zone)
     if moment is None:
-        raise InvalidInput(f"expires {_shown(value)} is not understood; use 30d, 12h, 2w or an ISO date-time")
+        raise InvalidInput(f"expires {shown(value)} is not understood; use 30d, 12h, 2w or an ISO date-time")
     if moment > LAST_MOMENT:
-        raise InvalidInput(f"expires {_shown(value)} is too far ahead; leave it out for what never expires")
+        raise InvalidInput(f"expires {shown(value)} is too far ahead; leave it out for what never expires")
     if moment <= now:
-        raise InvalidInput(f"expires {_shown(value)} has already passed (now: {clock.iso(now)}); give a later moment")
+        raise InvalidInput(f"expires {shown(value)} has already passed (now: {clock.iso(now)}); give a later moment")
     return moment
 
 
@@ -140,8 +143,37 @@ def bound(name: str, value: str, now: int, zone: tzinfo | None) -> int:
     length = text.parse_duration(value)
     moment = now - length if length is not None else text.parse_moment(value, zone)
     if moment is None:
-        raise InvalidInput(f"{name} {_shown(value)} is not understood; use 7d, 12h, 2w or an ISO date-time")
+        raise InvalidInput(f"{name} {shown(value)} is not understood; use 7d, 12h, 2w or an ISO date-time")
     return moment
+
+
+def shown(value: str) -> str:
+    """What a caller sent, quoted and short enough for an error message."""
+    cleaned = text.clean(value.encode(errors="replace").decode()).replace("\n", " ")
+    return repr(cleaned if len(cleaned) <= MAX_SHOWN else cleaned[:MAX_SHOWN] + "…")
+
+
+def _visible(value: object) -> object:
+    """A JSON value whose texts hold no hidden characters."""
+    match value:
+        case str():
+            return text.visible(value)
+        case list():
+            return [_visible(one) for one in cast("list[object]", value)]
+        case dict():
+            return {text.visible(name): _visible(one) for name, one in cast("dict[str, object]", value).items()}
+        case _:
+            return value
+
+
+def _nests_deeper(value: object, depth: int) -> bool:
+    if isinstance(value, Mapping):
+        inner = list(cast("Mapping[str, object]", value).values())
+    elif isinstance(value, list):
+        inner = cast("list[object]", value)
+    else:
+        return False
+    return depth == 0 or any(_nests_deeper(one, depth - 1) for one in inner)
 
 
 def _topic(value: str) -> str:
@@ -159,8 +191,3 @@ def _whole(name: str, value: str) -> str:
     if text.lone_surrogate(value):
         raise InvalidInput(f"{name} holds half of a surrogate pair, which is no text; send valid Unicode")
     return value
-
-
-def _shown(value: str) -> str:
-    cleaned = text.clean(value.encode(errors="replace").decode())
-    return repr(cleaned if len(cleaned) <= 40 else cleaned[:40] + "…")

@@ -64,12 +64,16 @@ def clean(text: str) -> str:
     joining scripts, U+200D and variation selectors in emoji. Cleaning twice changes nothing.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
-    text = _HIDDEN.sub("", text)
+    lines = (" ".join(line.split()) for line in visible(text).split("\n"))
+    return "\n".join(lines).strip("\n")
+
+
+def visible(text: str) -> str:
+    """`text` in NFC without hidden characters, its blanks as they are."""
+    text = _HIDDEN.sub("", unicodedata.normalize("NFC", text))
     if _JOINERS.search(text):
         text = "".join(_needed(text))
-    text = unicodedata.normalize("NFC", text)
-    lines = (" ".join(line.split()) for line in text.split("\n"))
-    return "\n".join(lines).strip("\n")
+    return unicodedata.normalize("NFC", text)
 
 
 def lone_surrogate(text: str) -> bool:
@@ -143,7 +147,7 @@ def _joins(previous: str, joiner: str, following: str) -> bool:
 
 
 def _is_emoji(char: str) -> bool:
-    return unicodedata.category(char) in {"So", "Sk"} or char in "\u203c\u2049\u2194\u3030\u303d"
+    return unicodedata.category(char) in {"So", "Sk", "Sm"} or char in "\u2139\u203c\u2049\u3030\u303d"
 
 
 def _in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
@@ -180,12 +184,12 @@ def _words(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=8192)
 def _kind(char: str) -> Literal["unspaced", "hangul", "word"] | None:
+    category = unicodedata.category(char)
+    if category[0] not in "LNM" and category != "Co":
+        return None
     if _in(char, _UNSPACED):
         return "unspaced"
-    if _in(char, _HANGUL):
-        return "hangul"
-    category = unicodedata.category(char)
-    return "word" if category[0] in "LNM" or category == "Co" else None
+    return "hangul" if _in(char, _HANGUL) else "word"
 
 
 def _terms_of(word: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult
 
 from mcp_memory import __version__, prompts
@@ -19,6 +20,7 @@ from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.resources import add_resources
 from mcp_memory.server.schema import ToolSpec, make_tool
 from mcp_memory.server.tools import core
+from mcp_memory.server.wire import AnsweredStream
 
 TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in core.TOOLS}
 
@@ -65,12 +67,20 @@ class MemoryServer(MCPServer[Serving]):
         if tool is None:
             raise errors.unknown_tool(name, self._tools)
         bound = self._identity.bind({key: value for key, value in arguments.items() if value is not None})
+        if broken := errors.broken_text(name, arguments):
+            raise broken
         if unknown := errors.unknown_arguments(name, arguments, tool.parameters["properties"]):
             raise unknown
         try:
             return await super().call_tool(name, bound, context)
         except ToolError as error:
             raise errors.tool_error(name, error) from error.__cause__
+
+    async def run_stdio_async(self) -> None:
+        """Serve stdin and stdout until stdin ends."""
+        async with stdio_server() as (read, write):
+            options = self._lowlevel_server.create_initialization_options()
+            await self._lowlevel_server.run(AnsweredStream(read, write), write, options)
 
 
 def build_server(

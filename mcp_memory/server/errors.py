@@ -1,12 +1,14 @@
 """The one place where errors become what a calling model reads: a single line with the next step."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from pydantic import ValidationError
 
+from mcp_memory import guard
 from mcp_memory.errors import InvalidInput, McpMemoryError, NotFound
 
 _SHOWN = 3
@@ -32,7 +34,7 @@ def resource_error(error: McpMemoryError) -> ResourceError:
 
 def unknown_tool(name: str, known: Iterable[str]) -> ToolError:
     """There is no tool of that name here."""
-    return ToolError(f"No tool {_short(name)!r} here{_nearest(name, list(known))}")
+    return ToolError(f"No tool {guard.shown(name)} here{_nearest(name, list(known))}")
 
 
 def unknown_arguments(tool: str, given: Mapping[str, Any], known: Iterable[str]) -> ToolError | None:
@@ -41,8 +43,28 @@ def unknown_arguments(tool: str, given: Mapping[str, Any], known: Iterable[str])
     unknown = [name for name in given if name not in names]
     if not unknown:
         return None
-    named = "; ".join(f"{_short(name)!r}{_nearest(name, names)}" for name in unknown[:_SHOWN])
+    named = "; ".join(f"{guard.shown(name)}{_nearest(name, names)}" for name in unknown[:_SHOWN])
     return ToolError(f"{tool} has no argument {named}")
+
+
+def broken_text(tool: str, arguments: Mapping[str, Any]) -> ToolError | None:
+    """The error for an argument that holds half of a surrogate pair: no file and no reply could carry it."""
+    broken = [name for name, value in arguments.items() if not _carried(name) or not _carried(value)]
+    if not broken:
+        return None
+    return ToolError(
+        f"Invalid arguments for {tool}: {guard.shown(broken[0])} holds half of a surrogate pair; send Unicode"
+    )
+
+
+def _carried(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except (ValueError, TypeError, RecursionError):
+        return True  # not plain JSON, which the tool itself refuses
+    return True
 
 
 def _validation(invalid: ValidationError) -> str:
@@ -60,10 +82,6 @@ def _place(loc: tuple[int | str, ...]) -> str:
 def _nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 60 else name[:60] + "…"
 
 
 def _one_line(message: str) -> str:

@@ -303,7 +303,7 @@ class MemoryService:
 
 
 def _not_found(memory_ids: Sequence[str]) -> str:
-    named = ", ".join(memory_id if len(memory_id) <= 40 else memory_id[:40] + "…" for memory_id in memory_ids)
+    named = ", ".join(guard.shown(memory_id) for memory_id in memory_ids[:10])
     return f"No memory {named} for this user. search_memories finds ids."
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import Transaction
@@ -21,7 +22,9 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
         return latest
     change = await turn.change(change_id)
     if change is None:
-        raise NotFound(f"No change {change_id} for this user. Every reply that wrote something names its change_id.")
+        raise NotFound(
+            f"No change {guard.shown(change_id)} for this user. Every reply that wrote something names its change_id."
+        )
     if change.undone_by is not None:
         raise UndoRefused(f"Change {change_id} is undone already. To redo it, undo the change that undid it.")
     if change.system:

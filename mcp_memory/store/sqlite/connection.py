@@ -41,8 +41,8 @@ _STEP_MS: Final = 50
 class Connection:
     """One aiosqlite connection that runs named statements, waits for other processes and raises our errors.
 
-    `lock_timeout` is how many seconds a statement may wait for a lock: a write for its turn, a read while another process
-    recovers or converts the file.
+    `lock_timeout` is how many seconds a statement may wait for a lock: a write for its turn, a read while another
+    process recovers or converts the file.
     """
 
     def __init__(self, raw: aiosqlite.Connection, path: Path, lock_timeout: float) -> None:

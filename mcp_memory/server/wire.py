@@ -1,0 +1,71 @@
+"""A line that is no readable JSON gets an answer: the SDK drops it, and its caller would wait for ever.
+
+It happens to honest clients too: a text cut in the middle of an emoji is sent as half of a surrogate pair.
+"""
+
+import re
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio
+from mcp.shared.message import SessionMessage
+from mcp.types import PARSE_ERROR, ErrorData, JSONRPCError
+from pydantic import ValidationError
+
+_ID: Final = re.compile(r'"id"\s*:\s*(?:(\d{1,15})|"([^"\\]{1,200})")')
+_SHOWN: Final = 200
+
+
+class AnsweredStream:
+    """What the SDK reads from stdin; unreadable lines with an id are answered with a parse error on `write`."""
+
+    def __init__(self, read: Any, write: Any) -> None:  # noqa: ANN401 - the SDK's stream types are private
+        self._read = read
+        self._write = write
+
+    async def receive(self) -> SessionMessage | Exception:
+        """The next message.
+
+        Raises:
+            anyio.EndOfStream: stdin has ended.
+        """
+        while True:
+            item: SessionMessage | Exception = await self._read.receive()
+            answer = _answer(item) if isinstance(item, ValidationError) else None
+            if answer is None:
+                return item
+            await self._write.send(SessionMessage(answer))
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        await self._read.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _answer(error: ValidationError) -> JSONRPCError | None:
+    """The reply to the line that `error` is about; None where it is another error, or the line has no id."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    line = first["input"]
+    if first["type"] != "json_invalid" or not isinstance(line, str) or (found := _ID.search(line)) is None:
+        return None
+    message = f"{first['msg'][:_SHOWN]}; send valid JSON with whole Unicode characters"
+    number, name = found.groups()
+    return JSONRPCError(
+        jsonrpc="2.0", id=int(number) if number else name, error=ErrorData(code=PARSE_ERROR, message=message)
+    )

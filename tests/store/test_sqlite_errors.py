@@ -1,0 +1,84 @@
+"""SQLite's errors become ours, every one of them, in one line."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from mcp_memory.store.sqlite.errors import translate, translated
+
+FILE = Path("memory.db")
+CODES: dict[str, type[StoreError]] = {
+    "SQLITE_ERROR": StoreError,
+    "SQLITE_INTERNAL": StoreError,
+    "SQLITE_PERM": StoreUnavailable,
+    "SQLITE_ABORT": StoreError,
+    "SQLITE_BUSY": StoreBusy,
+    "SQLITE_LOCKED": StoreBusy,
+    "SQLITE_NOMEM": StoreError,
+    "SQLITE_READONLY": StoreUnavailable,
+    "SQLITE_INTERRUPT": StoreError,
+    "SQLITE_IOERR": StoreUnavailable,
+    "SQLITE_CORRUPT": StoreCorrupt,
+    "SQLITE_NOTFOUND": StoreError,
+    "SQLITE_FULL": StoreFull,
+    "SQLITE_CANTOPEN": StoreUnavailable,
+    "SQLITE_PROTOCOL": StoreBusy,
+    "SQLITE_EMPTY": StoreError,
+    "SQLITE_SCHEMA": StoreError,
+    "SQLITE_TOOBIG": StoreError,
+    "SQLITE_CONSTRAINT": StoreError,
+    "SQLITE_MISMATCH": StoreError,
+    "SQLITE_MISUSE": StoreError,
+    "SQLITE_NOLFS": StoreUnavailable,
+    "SQLITE_AUTH": StoreUnavailable,
+    "SQLITE_FORMAT": StoreCorrupt,
+    "SQLITE_RANGE": StoreError,
+    "SQLITE_NOTADB": StoreCorrupt,
+    "SQLITE_NOTICE": StoreError,
+    "SQLITE_WARNING": StoreError,
+}
+"""Every primary result code that says something went wrong, 1 to 28, in order."""
+
+EXTENDED = sorted(
+    (name, primary)
+    for name in dir(sqlite3)
+    for primary in CODES
+    if name.startswith(f"{primary}_") and getattr(sqlite3, name) & 0xFF == getattr(sqlite3, primary)
+)
+
+
+def raised(name: str, message: str = "went wrong") -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorname = name
+    return error
+
+
+def test_the_table_holds_every_primary_code() -> None:
+    assert [getattr(sqlite3, name) for name in CODES] == list(range(1, 29))
+    assert len(EXTENDED) > 40
+
+
+@pytest.mark.parametrize(("name", "expected"), CODES.items(), ids=CODES)
+def test_each_code_has_its_class_and_one_line_that_names_the_file(name: str, expected: type[StoreError]) -> None:
+    error = translate(raised(name, "the first line\nthe second"), FILE)
+    assert type(error) is expected
+    assert error.path == FILE
+    assert str(error).startswith(f"{FILE}: ")
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("name", "primary"), EXTENDED, ids=[name for name, _ in EXTENDED])
+def test_an_extended_code_belongs_to_its_primary_one(name: str, primary: str) -> None:
+    assert type(translate(raised(name), FILE)) is CODES[primary]
+
+
+def test_an_error_without_a_code_is_still_ours() -> None:
+    with pytest.raises(StoreError, match=r"memory\.db: ProgrammingError: closed"), translated(FILE):
+        raise sqlite3.ProgrammingError("closed")
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(KeyError), translated(FILE):
+        raise KeyError("not of SQLite")
