@@ -4,6 +4,7 @@ Null is omitted. The empty string clears a key or an expiry, an empty list the t
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final, TypedDict, cast
@@ -96,8 +97,16 @@ def key(value: str) -> str:
 
 
 def user(name: str) -> str:
-    """A user's name: NFC, trimmed, 1 to 200 characters, case-sensitive."""
-    return _line("user", name, MAX_USER)
+    """A user's name: NFC, trimmed, 1 to 200 characters, case-sensitive.
+
+    What nobody can see is refused, not removed: two names that differ in it belong to two users.
+    """
+    trimmed = unicodedata.normalize("NFC", _whole("user", name)).strip()
+    if not 1 <= len(trimmed) <= MAX_USER:
+        raise InvalidInput(f"user must have 1 to {MAX_USER} characters, not {len(trimmed):,}")
+    if text.visible(trimmed) != trimmed or any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in trimmed):
+        raise InvalidInput("user holds a line break or an invisible character; use a plain name")
+    return trimmed
 
 
 def query(value: str) -> str:

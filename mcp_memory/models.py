@@ -166,7 +166,7 @@ class Candidates:
 class Past(Value):
     """A wording that held from `held_from` until `held_until`, of the living memory `memory` (its current state)."""
 
-    content: str
+    wording: Memory
     held_from: int
     held_until: int
     memory: Memory

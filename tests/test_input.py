@@ -27,9 +27,9 @@ WRONG: dict[str, list[Any]] = {
 }
 
 HOSTILE = [
-    *("", " ", "\n", "\x00", "a\x00b", "\ud800", "x\udfff", "\u202egnp", "\ufeff", "\r\n\r\n", "\x1b[2J", "%", "_"),
-    *("'; DROP TABLE memories; --", "../../etc/passwd", "AND", "NEAR(", "{terms}:", "2026-03-01", "𝕏" * 300, "{{" * 99),
-    *("null", "[]", "{}", "[[[", "123", "true", "NaN", '"', '["\\ud800"]', "9" * 5_000),
+    *("", " ", "\n", "a\x00b", "\ud800", "x\udfff", "\u202egnp", "\ufeff", "\x1b[2J", "%", '"', "NEAR(", "2026-03-01"),
+    *("'; DROP TABLE memories; --", "../../etc/passwd", "𝕏" * 300, "null", "[]", "{}", "123", "true", '["\\ud800"]'),
+    "9" * 5_000,
 ]
 HUGE = ["x" * 1_000_000]
 
@@ -200,7 +200,8 @@ async def everywhere(client: Client, values: list[str]) -> None:
 
 async def test_no_text_in_any_parameter_does_harm(many: Config, mode: Mode) -> None:
     async with connected(many, mode) as client:
-        await everywhere(client, HOSTILE)
+        # What differs between the eras is the envelope, so the older one gets every third.
+        await everywhere(client, HOSTILE if mode == "auto" else HOSTILE[::3])
 
 
 async def test_a_megabyte_in_any_parameter_does_no_harm(many: Config) -> None:
@@ -528,6 +529,16 @@ def test_what_no_client_would_encode_is_answered_with_an_error_over_the_wire(
     assert message.splitlines() == [message]
     assert not message.startswith("Error executing tool"), "the tool crashed"
     assert len(message) <= 500
+
+
+def test_an_unreadable_call_is_answered_by_its_own_id_wherever_that_stands(pipe: Pipe) -> None:
+    before = pipe.contents()
+    for number, given in enumerate((r'{"id":"abc","content":"\ud800"}', r'{"id":7,"content":"\ud800"}'), start=1_000):
+        parameters = f'{{"name":"update_memory","arguments":{given}}}'
+        pipe.send(f'{{"method":"tools/call","params":{parameters},"jsonrpc":"2.0","id":{number}}}')
+        assert pipe.contents() == before
+        reply = pipe.reply(number, None, seconds=1)
+        assert reply is not None, "another call was answered, or none"
 
 
 @pytest.mark.parametrize(

@@ -19,27 +19,24 @@ FULL: dict[str, Any] = {
 NOTHING: dict[str, None] = dict.fromkeys(("topics", "key", "pinned", "expires", "metadata"))
 HOUR_LATER = "2026-03-01T13:00:00.000Z"
 
-UPDATES = [
-    pytest.param({"content": "Plays go", **NOTHING}, {"content": "Plays go"}, ["content"], id="null never clears"),
-    pytest.param({"content": "plays CHESS"}, {"content": "plays CHESS"}, ["content"], id="case counts in an update"),
-    pytest.param({"key": ""}, {"key": None}, ["key"], id="empty text clears the key"),
-    pytest.param({"key": "  "}, {"key": None}, ["key"], id="so do blanks"),
-    pytest.param({"expires": ""}, {"expires_at": None}, ["expires"], id="empty text clears the expiry"),
-    pytest.param({"topics": []}, {"topics": []}, ["topics"], id="an empty list clears the topics"),
-    pytest.param({"metadata": {}}, {"metadata": {}}, ["metadata"], id="an empty object clears the metadata"),
-    pytest.param({"topics": ["club"]}, {"topics": ["club"]}, ["topics"], id="topics replace the whole"),
-    pytest.param({"metadata": {"c": 3}}, {"metadata": {"c": 3}}, ["metadata"], id="metadata replaces the whole"),
-    pytest.param(
-        {"metadata": {"a": True, "b": [2]}}, {"metadata": {"a": True, "b": [2]}}, ["metadata"], id="1 is not true"
-    ),
-    pytest.param({"pinned": False}, {"pinned": False}, ["pinned"], id="false unpins"),
-    pytest.param(
+UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "null never clears": ({"content": "Plays go", **NOTHING}, {"content": "Plays go"}, ["content"]),
+    "case counts": ({"content": "plays CHESS"}, {"content": "plays CHESS"}, ["content"]),
+    "empty text clears the key": ({"key": ""}, {"key": None}, ["key"]),
+    "so do blanks": ({"key": "  "}, {"key": None}, ["key"]),
+    "empty text clears the expiry": ({"expires": ""}, {"expires_at": None}, ["expires"]),
+    "an empty list clears the topics": ({"topics": []}, {"topics": []}, ["topics"]),
+    "an empty object clears the metadata": ({"metadata": {}}, {"metadata": {}}, ["metadata"]),
+    "topics replace the whole": ({"topics": ["club"]}, {"topics": ["club"]}, ["topics"]),
+    "metadata replaces the whole": ({"metadata": {"c": 3}}, {"metadata": {"c": 3}}, ["metadata"]),
+    "1 is not true": ({"metadata": {"a": True, "b": [2]}}, {"metadata": {"a": True, "b": [2]}}, ["metadata"]),
+    "false unpins": ({"pinned": False}, {"pinned": False}, ["pinned"]),
+    "only what differs is changed": (
         {"content": "Plays chess", "key": "game", "pinned": False},
         {"key": "game", "pinned": False},
         ["key", "pinned"],
-        id="only what differs is changed",
     ),
-]
+}
 
 WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
     "same text": {"content": "Plays chess"},
@@ -75,19 +72,18 @@ def changed(before: dict[str, Any], differing: dict[str, Any]) -> dict[str, Any]
     return {name: value for name, value in after.items() if value is not None}
 
 
-@pytest.mark.parametrize(("fields", "differing", "names"), UPDATES)
-async def test_an_update_sets_what_is_given_and_nothing_else(
-    config: Config, clock: FakeClock, fields: dict[str, Any], differing: dict[str, Any], names: list[str]
-) -> None:
-    async with connected(config, clock=clock) as client:
-        before = (await ok(client, "add_memory", **FULL))["memory"]
+async def test_an_update_sets_what_is_given_and_nothing_else(config: Config, clock: FakeClock) -> None:
+    async with connected(config.model_copy(update={"identity": "argument"}), clock=clock) as client:
+        before = {case: (await ok(client, "add_memory", user_id=case, **FULL))["memory"] for case in UPDATES}
         clock.advance(hours=1)
-        updated = await ok(client, "update_memory", id=before["id"], **fields)
-        assert updated["outcome"] == "updated"
-        assert updated["changed"] == names
-        assert updated["change_id"]
-        assert updated["memory"] == changed(before, differing)
-        assert (await ok(client, "get_memory", id=before["id"]))["memory"] == updated["memory"]
+        for case, (fields, differing, names) in UPDATES.items():
+            updated = await ok(client, "update_memory", user_id=case, id=before[case]["id"], **fields)
+            assert updated["outcome"] == "updated", case
+            assert updated["changed"] == names, case
+            assert updated["change_id"], case
+            assert updated["memory"] == changed(before[case], differing), case
+            got = await ok(client, "get_memory", user_id=case, id=before[case]["id"])
+            assert got["memory"] == updated["memory"], case
 
 
 async def test_an_update_without_effect_is_unchanged_and_writes_nothing(config: Config, clock: FakeClock) -> None:
@@ -255,33 +251,36 @@ def metadata_of(size: int) -> dict[str, str]:
     return {"a": "ü" + "x" * (size - len('{"a":"ü"}'.encode()))}
 
 
-@pytest.mark.parametrize(
-    ("name", "fits", "too_much", "said"),
-    [
-        pytest.param("content", "x", "", "empty", id="content of one character"),
-        pytest.param("content", "x", "\u202e \u200b\n", "empty", id="content that nobody can see"),
-        pytest.param("content", "é" * 4_000, "x" * 4_001, "4,000", id="content"),
-        pytest.param("content", "a  b" * 1_000 + "\u200b", "a  b" * 1_333 + "cc", "4,000", id="content after clean-up"),
-        pytest.param("topics", [*"abcdefgh"], [*"abcdefghi"], "at most 8", id="topics"),
-        pytest.param("topics", [*"abcdefghABCDEFGH"], [*"abcdefghI"], "at most 8", id="different topics"),
-        pytest.param("topics", ["x" * 64 + " "], ["x" * 65], "1 to 64", id="a topic"),
-        pytest.param("topics", ["x"], [" "], "1 to 64", id="an empty topic"),
-        pytest.param("key", "k" * 128, "k" * 129, "1 to 128", id="key"),
-        pytest.param("metadata", metadata_of(4_096), metadata_of(4_097), "4,096", id="metadata"),
-    ],
-)
-async def test_limits_hold_for_add_and_update(config: Config, name: str, fits: Any, too_much: Any, said: str) -> None:
-    async with connected(config) as client:
-        fields = {"content": "Something"}
-        added = await ok(client, "add_memory", **(fields | {name: fits}))
-        memory = (await ok(client, "add_memory", content="Another"))["memory"]
-        for tool, more in (("add_memory", {"content": "New"}), ("update_memory", {"id": memory["id"], "pinned": True})):
-            message = await refused(client, tool, **(more | {name: too_much}))
-            assert name.rstrip("s") in message
-            assert said in message
-        assert (await ok(client, "list_memories"))["memories"] == [memory, added["memory"]]
-        await ok(client, "delete_memory", id=added["memory"]["id"])
-        assert (await ok(client, "update_memory", id=memory["id"], **{name: fits}))["outcome"] == "updated"
+LIMITS: list[tuple[str, Any, Any, str]] = [
+    ("content", "x", "", "empty"),
+    ("content", "x", "\u202e \u200b\n", "empty"),
+    ("content", "é" * 4_000, "x" * 4_001, "4,000"),
+    ("content", "a  b" * 1_000 + "\u200b", "a  b" * 1_333 + "cc", "4,000"),  # blanks are folded before the count
+    ("topics", [*"abcdefgh"], [*"abcdefghi"], "at most 8"),
+    ("topics", [*"abcdefghABCDEFGH"], [*"abcdefghI"], "at most 8"),  # different ones count
+    ("topics", ["x" * 64 + " "], ["x" * 65], "1 to 64"),
+    ("topics", ["x"], [" "], "1 to 64"),
+    ("key", "k" * 128, "k" * 129, "1 to 128"),
+    ("metadata", metadata_of(4_096), metadata_of(4_097), "4,096"),
+]
+
+
+async def test_limits_hold_for_add_and_update(config: Config) -> None:
+    async with connected(config.model_copy(update={"identity": "argument"})) as client:
+        for number, (name, fits, too_much, said) in enumerate(LIMITS):
+            user = {"user_id": f"case {number}"}
+            added = await ok(client, "add_memory", **user, **({"content": "Something"} | {name: fits}))
+            memory = (await ok(client, "add_memory", **user, content="Another"))["memory"]
+            wanted = {"add_memory": {"content": "New"}, "update_memory": {"id": memory["id"], "pinned": True}}
+            for tool, more in wanted.items():
+                message = await refused(client, tool, **user, **(more | {name: too_much}))
+                assert name.rstrip("s") in message
+                assert said in message
+            listed = await ok(client, "list_memories", **user)
+            assert listed["memories"] == [memory, added["memory"]], (name, said)
+            await ok(client, "delete_memory", **user, id=added["memory"]["id"])
+            updated = await ok(client, "update_memory", **user, id=memory["id"], **{name: fits})
+            assert updated["outcome"] == "updated", (name, said)
 
 
 async def test_ids_are_trimmed(config: Config) -> None:

@@ -320,7 +320,7 @@ def foreign(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    with serving(path) as server:
+    with Server(path.parent.parent, "--database", str(path)) as server:
         server.initialize()
         server.call("list_memories")
     with opened(path) as file:
@@ -462,7 +462,7 @@ WATCHED = """
 import runpy, socket, sys
 
 log = open(sys.argv.pop(1), "w", encoding="utf-8")
-watched = ("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "subprocess.", "os.system", "os.posix_spawn", "os.fork")
+watched = ("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "subprocess.", "os.system", "os.posix_spawn")
 
 def watch(event, arguments):
     if event.startswith(watched) and event != "socket.__new__" and event != "socket.gethostname":

@@ -55,6 +55,7 @@ CLEANED = [
     pytest.param("\ufeffBOM first", "BOM first", id="byte order mark"),
     pytest.param("nul\x00bell\x07esc\x1b[31m\x7f\x85", "nulbellesc[31m", id="controls"),
     pytest.param("a\u200cb \u200d \u200d1", "ab 1", id="joiners between letters that do not join"),
+    pytest.param("1 <\u200d> 2 +\ufe0f ^\u200d`\ufe0f", "1 <> 2 + ^`", id="joiners between signs that are no emoji"),
     pytest.param("\u200dمی\u200c \u200dखा\u200c", "می खा", id="joiners at the edge of words"),
     pytest.param("a\ufe0f b\ufe00 c\U000e0101", "a b c", id="selectors that select nothing"),
     pytest.param("☀\ufe0f\ufe0f\u200d\u200d☀", "☀\ufe0f\u200d☀", id="repeated joiners"),
@@ -100,6 +101,7 @@ AWKWARD = st.text(
 @given(AWKWARD)
 @example("\u0332\u061a\u200d\u0619\u102d")  # NFC puts another mark before the joiner
 @example("\U0001d15e\ufe0f")  # NFC takes a symbol apart
+@example("\u0316\ufe0e\u1037\u200d\u0f40")  # without the selector, NFC puts another mark before the joiner
 @settings(max_examples=400, deadline=None, derandomize=True)
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean(clean(text)) == clean(text)

@@ -90,4 +90,5 @@ def _hit(one: ranking.Ranked, memory: Memory | None) -> Hit | None:
 def _past_hit(one: ranking.Ranked, past: Past | None) -> Hit | None:
     if past is None:
         return None
-    return Hit(memory=past.memory.model_copy(update={"content": past.content}), score=one.score, past=past)
+    shown = {"content": past.wording.content, "damaged": past.wording.damaged}
+    return Hit(memory=past.memory.model_copy(update=shown), score=one.score, past=past)

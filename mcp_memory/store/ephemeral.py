@@ -156,9 +156,11 @@ class EphemeralStore:
         """The memories that hold any of `terms`, with this user's statistics."""
         rows = [
             _candidate(memory.row, index_terms(memory), terms, kept=_keeps(scope, memory))
-            for memory in self._living(user, scope.now)
+            for memory in self._shelf(user).memories.values()
         ]
-        return self._counted(user, terms, _newest(rows, len(terms), depth) if depth else rows)
+        living = {memory.row for memory in self._living(user, scope.now)}
+        looked_at = _newest(rows, len(terms), depth) if depth else rows
+        return self._counted(user, terms, [row for row in looked_at if row.row in living])
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
@@ -176,7 +178,7 @@ class EphemeralStore:
         """The superseded wordings at these revisions, by their seq."""
         return {
             past.wording.seq: Past(
-                content=past.wording.content, held_from=past.wording.worded_at, held_until=past.until, memory=memory
+                wording=past.wording, held_from=past.wording.worded_at, held_until=past.until, memory=memory
             )
             for past, memory in self._past(user, now)
             if past.wording.seq in set(seqs)

@@ -21,7 +21,7 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
     }[outcome.outcome]
-    lines = [f"{headline}{_change(outcome.change_id)}:", memory(outcome.memory, zone)]
+    lines = [f"{headline} ({_change(outcome.change_id)}{LABEL}):", memory(outcome.memory, zone)]
     if outcome.neighbours:
         lines.append(f"Close to it ({LABEL}):")
         lines += [hit(one, zone) for one in outcome.neighbours]
@@ -50,7 +50,7 @@ def got(outcome: Got, zone: tzinfo | None) -> str:
     """What `get_memory` read, oldest revision first."""
     lines = [f"One memory ({LABEL}):", memory(outcome.memory, zone)]
     if outcome.revisions is not None:
-        lines.append(f"{len(outcome.revisions)} revisions:")
+        lines.append(f"{len(outcome.revisions)} revisions ({LABEL}):")
         lines += [revision(one, zone) for one in outcome.revisions]
     return "\n".join(lines)
 
@@ -58,25 +58,24 @@ def got(outcome: Got, zone: tzinfo | None) -> str:
 def updated(outcome: Updated, zone: tzinfo | None) -> str:
     """What `update_memory` changed."""
     if outcome.outcome == "unchanged":
-        return f"Unchanged, nothing written:\n{memory(outcome.memory, zone)}"
-    return f"Updated {', '.join(outcome.changed)}{_change(outcome.change_id)}:\n{memory(outcome.memory, zone)}"
+        return f"Unchanged, nothing written ({LABEL}):\n{memory(outcome.memory, zone)}"
+    headline = f"Updated {', '.join(outcome.changed)} ({_change(outcome.change_id)}{LABEL}):"
+    return f"{headline}\n{memory(outcome.memory, zone)}"
 
 
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
     """What `delete_memory` removed."""
-    count = len(outcome.memories)
-    headline = (
-        f"Deleted {count} (undo with change_id {outcome.change_id} brings {'it' if count == 1 else 'them'} back):"
-    )
+    headline = f"Deleted {len(outcome.memories)}, undo takes it back ({_change(outcome.change_id)}{LABEL}):"
     return "\n".join([headline, *(memory(one, zone) for one in outcome.memories)])
 
 
 def undone(outcome: Undone, zone: tzinfo | None) -> str:
     """What `undo` restored and took away."""
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
-    headline = f"Undid {outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}"
+    what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}, change {outcome.undone.id}"
+    headline = f"Undid {what} ({_change(outcome.change_id)}{LABEL}):"
     steps = [_undone_step(step, zone) for step in outcome.steps]
-    return "\n".join([f"{headline}{_change(outcome.change_id)}:", *(steps or ["Nothing was left to put back."])])
+    return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
 
 
 def memory(one: Memory, zone: tzinfo | None) -> str:
@@ -93,13 +92,14 @@ def hit(one: Hit, zone: tzinfo | None) -> str:
 
 
 def revision(one: Revision, zone: tzinfo | None) -> str:
-    """One version of a memory, with who wrote it."""
+    """One version of a memory, with the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
-    reason = f" ({one.reason})" if one.reason else ""
-    headline = (
-        f"v{one.memory.version} {one.operation} {clock.date_in(one.change.at, zone)} {one.change.tool}{by}{reason}"
+    reason = f", {one.reason}" if one.reason else ""
+    made = (
+        f"{one.operation} {clock.date_in(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
     )
-    return " · ".join([f"{headline}: {_indented(one.memory.content)}", *_details(one.memory, zone)])
+    headline = f"v{one.memory.version} {made}: {_indented(one.memory.content)}"
+    return " · ".join([headline, *_details(one.memory, zone)])
 
 
 def _details(one: Memory, zone: tzinfo | None) -> list[str]:
@@ -131,7 +131,7 @@ def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:
 
 
 def _change(change_id: str | None) -> str:
-    return f" (change {change_id})" if change_id else ""
+    return f"change {change_id}; " if change_id else ""
 
 
 def _left_out(reasons: Sequence[LeftOut]) -> Iterable[str]:

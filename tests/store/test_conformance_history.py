@@ -41,7 +41,7 @@ async def test_a_superseded_wording_is_found_with_the_interval_in_which_it_held(
         assert candidates.frequencies == (1, 2)
         assert (candidates.documents, candidates.mean_length) == (1, 3.0)
         held = await store.past("alice", [1, 2, 3], NOW)
-        assert {seq: (past.content, past.held_from, past.held_until) for seq, past in held.items()} == {
+        assert {seq: (past.wording.content, past.held_from, past.held_until) for seq, past in held.items()} == {
             1: ("Likes green tea", NOW, NOW + DAY),
             2: ("Likes black tea", NOW + DAY, NOW + 2 * DAY),
         }

@@ -114,6 +114,7 @@ class Turns:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._file = _identity(connection.path)
         self._lock = anyio.Lock()
 
     @asynccontextmanager
@@ -123,6 +124,7 @@ class Turns:
         async with self._lock:
             try:
                 await self._connection.begin(deadline)
+                self._refuse_another_file()
                 yield self._connection
                 with anyio.CancelScope(shield=True):
                     await self._connection.commit()
@@ -131,14 +133,30 @@ class Turns:
                     await self._connection.rollback()
                 raise
 
+    def _refuse_another_file(self) -> None:
+        path = self._connection.path
+        if _identity(path) != self._file:
+            raise StoreUnavailable(path, "the file was moved or removed while in use; restart this client")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at `path`; by its metadata alone, since closing the file itself would drop SQLite's locks."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - takes microseconds, and a thread takes longer
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
 
 @asynccontextmanager
 async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
     """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
     uri = f"{path.as_uri()}?mode=rw"
-    with translated(path):
-        raw = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
+    raw = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
+    with translated(path), anyio.CancelScope(shield=True):
+        await raw
     try:
+        await checkpoint()
         raw.row_factory = sqlite3.Row
         raw.text_factory = _DAMAGED_TOO
         yield Connection(raw, path, lock_timeout)

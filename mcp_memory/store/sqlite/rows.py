@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from mcp_memory.models import Candidate, Change, Memory, Past, Revision, State, digest, fingerprint
+from mcp_memory.models import Candidate, Change, Memory, Revision, State, digest, fingerprint
 from mcp_memory.store.base import index_terms
 
 SEQUENCE_BITS: Final = 32
@@ -34,13 +34,6 @@ def revision(row: sqlite3.Row) -> Revision:
         operation=values["operation"],
         reason=values["reason"],
         change=change(row),
-    )
-
-
-def past(row: sqlite3.Row) -> Past:
-    """The superseded wording of a row of the query `past`."""
-    return Past(
-        content=row["past_content"], held_from=row["held_from"], held_until=row["held_until"], memory=memory(row)
     )
 
 

@@ -71,8 +71,16 @@ class SqliteStore:
 
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
         """The superseded wordings at these revisions, by their seq."""
-        found = await self._reader.all("past", {"user": user, "seqs": json.dumps(list(seqs)), "now": now})
-        return {row["past_seq"]: rows.past(row) for row in found}
+        found = await self._reader.all("past", {"user": user, "seqs": json.dumps(list(seqs))})
+        wordings = [rows.revision(row).memory for row in found]
+        living = await self.living(user, [wording.row for wording in wordings], now)
+        return {
+            wording.seq: Past(
+                wording=wording, held_from=row["held_from"], held_until=row["held_until"], memory=living[wording.row]
+            )
+            for wording, row in zip(wordings, found, strict=True)
+            if wording.row in living
+        }
 
     async def revisions(self, user: str, memory_id: str) -> list[Revision]:
         """Every version of one memory, oldest first."""

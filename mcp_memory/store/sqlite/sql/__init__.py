@@ -26,6 +26,8 @@ class Migration(Value):
             if sqlite3.complete_statement(pending):
                 yield pending
                 pending = ""
+        if pending.strip():
+            raise ValueError(f"{self.name} ends in the middle of a statement: {pending!r}")
 
 
 def _load_queries() -> dict[str, str]:

@@ -153,11 +153,11 @@ FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
 -- name: past
-SELECT r.content AS past_content, p.held_from, p.held_until, p.row_id & 0xffffffff AS past_seq, m.*
+SELECT r.*, {change}, p.held_from, p.held_until
 FROM users AS u
 JOIN json_each(:seqs) AS j ON j.value BETWEEN 0 AND 0xffffffff
 JOIN past_wordings AS p ON p.row_id = (u.number << 32 | j.value)
 JOIN revisions AS r ON r.row_id = p.row_id
 JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
-JOIN memories AS m ON m.row_id = p.memory
-WHERE u.name = :user AND {living}
+JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
+WHERE u.name = :user
