@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -190,7 +191,7 @@ class LeftOut(Value):
     reason: str
 
 
-_DIGESTED: Final = (
+_digested: Final = attrgetter(
     *("id", "key", "pinned", "agent", "team", "session_id", "source"),
     *("created_at", "updated_at", "worded_at", "expires_at", "version"),
 )
@@ -204,6 +205,5 @@ def fingerprint(content: str) -> bytes:
 
 def digest(memory: Memory) -> bytes:
     """16 bytes over the canonical form of every stored field: SQLite does not notice a changed byte inside a text."""
-    fields = [getattr(memory, name) for name in _DIGESTED]
-    canonical = _encode([memory.content, memory.topics, dict(memory.metadata), memory.state.value, *fields])
+    canonical = _encode([memory.content, memory.topics, dict(memory.metadata), memory.state.value, *_digested(memory)])
     return hashlib.blake2b(canonical.encode(), digest_size=16).digest()

@@ -21,6 +21,9 @@ _HIDDEN: Final = re.compile(
     "\U000e0000-\U000e007f]"  # tag characters
 )
 _JOINERS: Final = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_EMOJI_SIGNS: Final = "\u2139\u203c\u2049\u2194\u25fb\u25fc\u25fd\u25fe\u2934\u2935\u3030\u303d"
+"""Emoji that Unicode counts among letters, punctuation or mathematical signs."""
 _JOINING_SCRIPTS: Final = (
     (0x0600, 0x08FF),  # Arabic, Syriac, Thaana, N'Ko, Mandaic
     (0x0900, 0x0DFF),  # the scripts of India and Sri Lanka
@@ -71,14 +74,15 @@ def clean(text: str) -> str:
 def visible(text: str) -> str:
     """`text` in NFC without hidden characters, its blanks as they are."""
     text = _HIDDEN.sub("", unicodedata.normalize("NFC", text))
-    if _JOINERS.search(text):
-        text = "".join(_needed(text))
-    return unicodedata.normalize("NFC", text)
+    # Taking a joiner away can bring marks together that NFC then orders anew, so look again until nothing changes.
+    while _JOINERS.search(text) and (kept := unicodedata.normalize("NFC", "".join(_needed(text)))) != text:
+        text = kept
+    return text
 
 
 def lone_surrogate(text: str) -> bool:
     """Whether `text` holds half of a surrogate pair, which no file or wire can carry."""
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    return _SURROGATE.search(text) is not None
 
 
 def terms(text: str) -> list[str]:
@@ -147,7 +151,7 @@ def _joins(previous: str, joiner: str, following: str) -> bool:
 
 
 def _is_emoji(char: str) -> bool:
-    return unicodedata.category(char) in {"So", "Sk", "Sm"} or char in "\u2139\u203c\u2049\u3030\u303d"
+    return unicodedata.category(char) == "So" or "\U0001f3fb" <= char <= "\U0001f3ff" or char in _EMOJI_SIGNS
 
 
 def _in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:

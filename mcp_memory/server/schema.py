@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, Final, cast
 
 from mcp.server.mcpserver.tools import Tool
@@ -34,6 +35,7 @@ class _Arguments(FuncMetadata):
         return {name: data[name] if name in texts else parsed[name] for name in data}
 
 
+@cache
 def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
     """The SDK's tool for `spec`."""
     tool = Tool.from_function(

@@ -3,9 +3,10 @@
 It happens to honest clients too: a text cut in the middle of an emoji is sent as half of a surrogate pair.
 """
 
+import json
 import re
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import anyio
 from mcp.shared.message import SessionMessage
@@ -62,10 +63,18 @@ def _answer(error: ValidationError) -> JSONRPCError | None:
     """The reply to the line that `error` is about; None where it is another error, or the line has no id."""
     first = error.errors(include_url=False, include_context=False)[0]
     line = first["input"]
-    if first["type"] != "json_invalid" or not isinstance(line, str) or (found := _ID.search(line)) is None:
+    if first["type"] != "json_invalid" or not isinstance(line, str) or (request_id := _id_of(line)) is None:
         return None
     message = f"{first['msg'][:_SHOWN]}; send valid JSON with whole Unicode characters"
-    number, name = found.groups()
-    return JSONRPCError(
-        jsonrpc="2.0", id=int(number) if number else name, error=ErrorData(code=PARSE_ERROR, message=message)
-    )
+    return JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=PARSE_ERROR, message=message))
+
+
+def _id_of(line: str) -> int | str | None:
+    """The request's id. Python's parser takes more than the SDK's; where it gives up too, the first id in sight."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        found = _ID.search(line)
+        return (int(found[1]) if found[1] else found[2]) if found else None
+    request_id = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
+    return request_id if isinstance(request_id, int | str) else None

@@ -12,8 +12,8 @@ MAX_TERMS: Final = 64
 """Distinct terms of a query that are looked up; a longer text says the same again."""
 
 NEIGHBOURS: Final = 3
-NEIGHBOUR_TERMS: Final = 12
-NEIGHBOUR_DEPTH: Final = 32
+NEIGHBOUR_TERMS: Final = 8
+NEIGHBOUR_DEPTH: Final = 16
 """A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
 newest memories of each, bound the cost of an add at any size of the store."""
 

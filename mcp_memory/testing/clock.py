@@ -26,7 +26,7 @@ class FakeClock:
         while rest:
             rest, digit = divmod(rest, len(ID_ALPHABET))
             digits = ID_ALPHABET[digit] + digits
-        return digits.rjust(ID_LENGTH, "a")
+        return digits.rjust(ID_LENGTH, "0")
 
     def advance(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> None:
         """Move on by that much; a negative length is a clock that was set back."""

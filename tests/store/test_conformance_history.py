@@ -28,7 +28,7 @@ async def past_wordings(store: Store, query: str = "tea") -> list[str]:
     rows = [row.row for row in (await found_past(store, "alice", query)).rows]
     held = await store.past("alice", rows, NOW)
     assert sorted(held) == rows
-    return [held[row].content for row in rows]
+    return [held[row].wording.content for row in rows]
 
 
 async def test_a_superseded_wording_is_found_with_the_interval_in_which_it_held(stores: Stores) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from mcp_memory.models import Candidate, Change, Memory, Revision, State, digest, fingerprint
 from mcp_memory.store.base import index_terms
@@ -12,6 +13,9 @@ SEQUENCE_BITS: Final = 32
 SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
 
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
+_make: Final = cast("Callable[[tuple[int, int, int, int]], Candidate]", partial(tuple.__new__, Candidate))  # pyright: ignore[reportUnknownMemberType]
+"""Makes a candidate; a named tuple's own constructor, called for every posting, costs as much as the ranking."""
+_NOTHING: Final = {"[]", "{}"}
 _STATES: Final = {state.value: state for state in State}
 _PLAIN: Final = (
     *("id", "content", "key", "agent", "team", "session_id", "source"),
@@ -53,7 +57,7 @@ def memory_parameters(one: Memory, number: int) -> dict[str, Any]:
         "number": number,
         "seq": one.seq,
         "fingerprint": fingerprint(one.content),
-        "terms": " ".join(indexed),
+        "terms": own_terms(indexed, number),
         "term_count": len(indexed),
     }
 
@@ -81,9 +85,9 @@ def snapshot_parameters(one: Memory) -> dict[str, Any]:
     }
 
 
-def match_expressions(terms: Iterable[str]) -> str:
-    """Query terms as a JSON list of FTS5 strings. Terms hold letters and digits only, so no syntax can hide in them."""
-    return json.dumps([f'"{term}"' for term in terms], ensure_ascii=False)
+def own_terms(terms: Iterable[str], number: int) -> str:
+    """`terms` as the index holds them, marked with the user's number: a lookup meets that user's postings only."""
+    return " ".join(f"{number}x{term}" for term in terms)
 
 
 def postings(packed: str | None) -> list[int]:
@@ -99,7 +103,7 @@ def candidates(by_term: Sequence[list[int]]) -> tuple[Candidate, ...]:
         for posting in found:
             matched[posting] = matched.get(posting, 0) | bit
     return tuple(
-        [Candidate(posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1) for posting, bits in matched.items()]
+        [_make((posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1)) for posting, bits in matched.items()]
     )
 
 
@@ -120,6 +124,8 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decoded(encoded: str, kind: type[_Json]) -> _Json:
     """The JSON that was stored; an empty one where it is damaged, which the checksum then tells."""
+    if encoded in _NOTHING:
+        return kind()
     try:
         value = json.loads(encoded)
     except ValueError:

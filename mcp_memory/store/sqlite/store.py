@@ -58,7 +58,8 @@ class SqliteStore:
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
         """The memories that hold any of `terms`, with this user's statistics."""
-        return await self._candidates("candidates", user, terms, scope, depth)
+        query = "candidates_unfiltered" if scope == Filter(now=scope.now) else "candidates"
+        return await self._candidates(query, user, terms, scope, depth)
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
@@ -91,7 +92,7 @@ class SqliteStore:
     async def _candidates(
         self, query: str, user: str, terms: Sequence[str], scope: Filter, depth: int | None
     ) -> Candidates:
-        limits = {"terms": rows.match_expressions(terms), "depth": depth or -1}
+        limits = {"terms": json.dumps(list(terms), ensure_ascii=False), "depth": depth or -1}
         found = await self._reader.all(query, _filter_parameters(user, scope) | limits)
         documents: int = found[0]["memory_count"] if found else 0
         if not documents:

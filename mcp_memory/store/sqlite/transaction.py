@@ -108,7 +108,7 @@ class SqliteTransaction:
             "held_from": former.worded_at,
             "held_until": memory.worded_at,
             "fingerprint": fingerprint(former.content),
-            "terms": " ".join(indexed),
+            "terms": rows.own_terms(indexed, number),
             "term_count": len(indexed),
         }
         await self._turn.all("add_past_wording", parameters)

@@ -126,19 +126,28 @@ JOIN memories AS m ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living}
     AND {in_filter}
 
--- name: candidates
--- Each term is looked up in the index, inside this user's range only, newest first. A posting is packed into one
--- integer (row, length, kept) and a term's postings into one string: a Python object for each would cost far more.
-SELECT j.key AS term, (
-    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter}))
-    FROM (
-        SELECT rowid FROM memory_index
-        WHERE memory_index MATCH j.value AND rowid BETWEEN {own_rows} ORDER BY rowid DESC LIMIT :depth
+-- fragment: living_postings
+SELECT rowid FROM memory_index
+        WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth
     ) AS f
-    CROSS JOIN memories AS m ON m.row_id = f.rowid
+    CROSS JOIN memories AS m INDEXED BY memories_for_search ON m.row_id = f.rowid
     WHERE {living}) AS postings, u.memory_count, u.term_count
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
+
+-- name: candidates
+-- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
+-- postings. A posting is packed into one integer (row, length, kept) and a term's postings into one string: a Python
+-- object for each would cost far more.
+SELECT j.key AS term, (
+    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter})) FROM (
+        {living_postings}
+
+-- name: candidates_unfiltered
+-- The same where the filter keeps everything, which is not worth asking of every posting.
+SELECT j.key AS term, (
+    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | 1) FROM (
+        {living_postings}
 
 -- name: past_candidates
 SELECT j.key AS term, (
@@ -147,7 +156,7 @@ SELECT j.key AS term, (
     CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
     CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
     CROSS JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
-    WHERE f.past_index MATCH j.value AND f.rowid BETWEEN {own_rows} AND {living}) AS postings,
+    WHERE f.past_index MATCH '"' || u.number || 'x' || j.value || '"' AND {living}) AS postings,
     u.memory_count, u.term_count
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user

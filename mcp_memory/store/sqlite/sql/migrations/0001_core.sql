@@ -61,7 +61,7 @@ CREATE TABLE memories (
     seq INTEGER NOT NULL,
     digest BLOB NOT NULL,
     fingerprint BLOB NOT NULL,
-    terms TEXT NOT NULL,      -- exactly what the index holds, so that it can be taken out again
+    terms TEXT NOT NULL,      -- exactly what the index holds, each marked with the user's number: 7xtea
     term_count INTEGER NOT NULL,
     UNIQUE (user, id),
     UNIQUE (user, fingerprint)
@@ -70,6 +70,9 @@ CREATE TABLE memories (
 CREATE UNIQUE INDEX memories_by_key ON memories (user, key) WHERE key IS NOT NULL;
 
 CREATE INDEX memories_by_expiry ON memories (user, expires_at) WHERE expires_at IS NOT NULL;
+
+-- All that a search asks of a candidate, so that it reads no wide row.
+CREATE INDEX memories_for_search ON memories (row_id, term_count, state, expires_at, updated_at, agent, topics);
 
 -- Every version of every memory, never changed. row_id = user << 32 | sequence of the write; `memory` is a row_id of
 -- `memories`, which may be gone.
