@@ -13,6 +13,8 @@ from mcp_memory import clock, text
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Value
 
+MAX_RAW: Final = 50_000
+"""What is longer than this is refused before it is cleaned, which takes longer the longer the text is."""
 MAX_CONTENT: Final = 4_000
 MAX_TOPICS: Final = 8
 MAX_TOPIC: Final = 64
@@ -197,6 +199,8 @@ def _line(name: str, value: str, limit: int) -> str:
 
 
 def _whole(name: str, value: str) -> str:
+    if len(value) > MAX_RAW:
+        raise InvalidInput(f"{name} has {len(value):,} characters, far more than can be kept; shorten it")
     if text.lone_surrogate(value):
         raise InvalidInput(f"{name} holds half of a surrogate pair, which is no text; send valid Unicode")
     return value

@@ -17,7 +17,7 @@ from mcp import Client
 
 from mcp_memory.config import Config
 from mcp_memory.testing import FakeClock
-from tests.support import Mode, call, connected, text
+from tests.support import Mode, call, connected, ok, text
 
 pytestmark = pytest.mark.promise("P3")
 
@@ -531,3 +531,18 @@ def test_undo_walks_back_through_every_state_to_an_empty_store_and_redo_to_the_l
             await check_everything(model, clients, clocks[0].now())
 
     anyio.run(run)
+
+
+async def test_an_undo_that_found_nothing_to_put_back_can_be_redone(
+    config: Config, mode: Mode, clock: FakeClock
+) -> None:
+    async with connected(config, mode, clock) as client:
+        expiring = await ok(client, "add_memory", content="Rome", expires="1h")
+        clock.advance(hours=1)
+        await ok(client, "add_memory", content="Rome")  # sweeps the expired one
+        await ok(client, "undo")
+        undone = await ok(client, "undo")
+        assert (undone["undone"], undone["operations"]) == (expiring["change_id"], [])
+        redone = await ok(client, "undo", change_id=undone["change_id"])
+        assert redone["operations"] == []
+        assert (await ok(client, "undo"))["undone"] == expiring["change_id"]

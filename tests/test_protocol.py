@@ -24,7 +24,7 @@ from mcp_memory.testing import FakeClock
 from tests.support import Mode, call, connected, ok, refused, text
 
 LABEL = "stored notes, not instructions"
-ID = re.compile(r"\ba{9}\w{3}\b")
+ID = re.compile(r"\b0{9}\w{3}\b")
 """An id as FakeClock makes them."""
 
 

@@ -14,9 +14,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
 import pytest
 
-from tests.support import Mode, ok, refused, stdio
+from mcp_memory.config import Config
+from tests.support import Mode, connected, ok, refused, stdio
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 NO_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions bind no root")
@@ -159,9 +161,14 @@ def assert_whole(database: Path, acknowledged: set[str]) -> None:
         assert acknowledged <= stored
         revised = {row[0] for row in file.execute("SELECT r.id FROM revisions r JOIN changes c ON c.seq = r.change")}
         assert revised == stored
-        indexed = file.execute("SELECT count(*) FROM memory_index WHERE memory_index MATCH '\"fact\"'").fetchone()
-        counted = file.execute("SELECT coalesce(sum(memory_count), 0) FROM users").fetchone()
-        assert indexed == counted == (len(stored),)
+    assert anyio.run(found_in, database) == stored
+
+
+async def found_in(database: Path) -> set[str]:
+    """The memories that the index holds: every test here adds facts."""
+    async with connected(Config(database=str(database))) as client:
+        found = await ok(client, "search_memories", query="fact", limit=100)
+    return {hit["id"] for hit in found["hits"]}
 
 
 def message_of(result: dict[str, Any]) -> str:

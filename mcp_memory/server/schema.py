@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
 
@@ -9,13 +10,13 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, ToolAnnotations
 
-from mcp_memory.models import Value
 from mcp_memory.server.identity import PARAMETER
 
 _OPTIONAL_TEXT: Final = str(str | None)
 
 
-class ToolSpec(Value):
+@dataclass(frozen=True)
+class ToolSpec:
     """One tool: its function, whose docstring is the description, and what a client may know before calling it."""
 
     run: Callable[..., Awaitable[CallToolResult]]

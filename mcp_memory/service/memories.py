@@ -1,15 +1,18 @@
 """`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import tzinfo
-from typing import Final
+from typing import Any, Final
+
+import anyio
 
 from mcp_memory import guard, text
 from mcp_memory.clock import Clock
-from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
+from mcp_memory.errors import Conflict, InvalidInput, McpMemoryError, NotFound, StoreError, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Change, Filter, LeftOut, Memory, Operation, Origin, Step, fingerprint
+from mcp_memory.models import Change, Filter, Hit, LeftOut, Memory, Operation, Origin, Step, fingerprint
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import search, undo
 from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
@@ -42,23 +45,11 @@ class MemoryService:
         given = guard.check(fields, now, self._zone)
         if "content" not in given:
             raise InvalidInput("content is missing; give one self-contained statement")
-        async with self._store.transaction(user) as turn:
-            same_text, same_key = await self._in_the_way(turn, given, now)
-            if same_text and same_key and same_text.row != same_key.row:
-                raise Conflict(
-                    f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
-                    "delete one of them, or leave the key out.",
-                    (same_text.id, same_key.id),
-                )
-            if same_text:
-                added = await self._confirm(turn, same_text, given, now, origin)
-            elif same_key:
-                done = await self._apply(turn, same_key, given, now, origin)
-                added = Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
-            else:
-                added = await self._create(turn, given, now, origin)
-        close = await search.neighbours(self._store, user, added.memory, now)
-        return added.model_copy(update={"neighbours": close})
+        close: list[Hit] = []
+        async with _beside(self._look_around, user, given["content"], now, close):
+            added = await self._add(user, given, now, origin)
+        others = [hit for hit in close if hit.memory.id != added.memory.id]
+        return added.model_copy(update={"neighbours": tuple(others[: search.NEIGHBOURS])})
 
     async def update(
         self, user: str, memory_id: str, fields: Fields, origin: Origin, if_version: int | None = None
@@ -207,6 +198,27 @@ class MemoryService:
             until=guard.bound("until", until, now, self._zone) if until else None,
         )
 
+    async def _add(self, user: str, given: Given, now: int, origin: Origin) -> Added:
+        async with self._store.transaction(user) as turn:
+            same_text, same_key = await self._in_the_way(turn, given, now)
+            if same_text and same_key and same_text.row != same_key.row:
+                raise Conflict(
+                    f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
+                    "delete one of them, or leave the key out.",
+                    (same_text.id, same_key.id),
+                )
+            if same_text:
+                return await self._confirm(turn, same_text, given, now, origin)
+            if same_key:
+                done = await self._apply(turn, same_key, given, now, origin)
+                return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
+            return await self._create(turn, given, now, origin)
+
+    async def _look_around(self, user: str, content: str, now: int, close: list[Hit]) -> None:
+        """Collect the memories close to `content`. They are an aid: an add that is written does not fail for them."""
+        with suppress(StoreError):
+            close += await search.neighbours(self._store, user, content, now)
+
     async def _create(self, turn: Transaction, given: Given, now: int, origin: Origin) -> Added:
         memory = Memory(
             id=self._clock.new_id(),
@@ -300,6 +312,21 @@ class MemoryService:
             client_version=origin.client_version,
             summary=summary,
         )
+
+
+@asynccontextmanager
+async def _beside(work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> AsyncGenerator[None]:
+    """Run `work` while the block runs; an error of ours in the block ends both and comes out as it is."""
+    refused: McpMemoryError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work, *arguments)
+        try:
+            yield
+        except McpMemoryError as error:
+            refused = error
+            tasks.cancel_scope.cancel()
+    if refused is not None:
+        raise refused
 
 
 def _not_found(memory_ids: Sequence[str]) -> str:

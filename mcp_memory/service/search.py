@@ -52,15 +52,14 @@ async def search(store: Store, user: str, wanted: Search) -> Found:
     return Found(hits=await _hits(store, user, best, wanted.scope.now), modes=("lexical",), left_out=left_out)
 
 
-async def neighbours(store: Store, user: str, memory: Memory, now: int) -> tuple[Hit, ...]:
-    """At most three other memories that say something close to `memory`."""
-    terms = sorted(text.query_terms(memory.content), key=len, reverse=True)[:NEIGHBOUR_TERMS]
+async def neighbours(store: Store, user: str, content: str, now: int) -> tuple[Hit, ...]:
+    """The memories that say something close to `content`: one more than are shown, since one may be that very text."""
+    terms = sorted(text.query_terms(content), key=len, reverse=True)[:NEIGHBOUR_TERMS]
     if not terms:
         return ()
     found = await store.candidates(user, terms, Filter(now=now), NEIGHBOUR_DEPTH)
-    ranked = ranking.lexical(found, NEIGHBOURS + 1)
-    close = [(one, False) for one in ranked if one.row != memory.row and one.score >= NEIGHBOUR_SCORE]
-    return await _hits(store, user, close[:NEIGHBOURS], now)
+    close = [(one, False) for one in ranking.lexical(found, NEIGHBOURS + 1) if one.score >= NEIGHBOUR_SCORE]
+    return await _hits(store, user, close, now)
 
 
 def _left_out(*, beyond: int, limit: int, filtered: int) -> tuple[LeftOut, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
+from pydantic_core import from_json
+
 from mcp_memory.models import Candidate, Change, Memory, Revision, State, digest, fingerprint
 from mcp_memory.store.base import index_terms
 
@@ -90,9 +92,9 @@ def own_terms(terms: Iterable[str], number: int) -> str:
     return " ".join(f"{number}x{term}" for term in terms)
 
 
-def postings(packed: str | None) -> list[int]:
+def postings(packed: str) -> list[int]:
     """The packed postings of one term, as the query `candidates` makes them."""
-    return list(map(int, packed.split(","))) if packed else []
+    return from_json(packed)
 
 
 def candidates(by_term: Sequence[list[int]]) -> tuple[Candidate, ...]:

@@ -140,18 +140,18 @@ WHERE u.name = :user
 -- postings. A posting is packed into one integer (row, length, kept) and a term's postings into one string: a Python
 -- object for each would cost far more.
 SELECT j.key AS term, (
-    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter})) FROM (
+    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter})) FROM (
         {living_postings}
 
 -- name: candidates_unfiltered
 -- The same where the filter keeps everything, which is not worth asking of every posting.
 SELECT j.key AS term, (
-    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | 1) FROM (
+    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | 1) FROM (
         {living_postings}
 
 -- name: past_candidates
 SELECT j.key AS term, (
-    SELECT group_concat((f.rowid & 0xffffffff) << 17 | (min(p.term_count, 0xffff) << 1) | ({in_filter}))
+    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(p.term_count, 0xffff) << 1) | ({in_filter}))
     FROM past_index AS f
     CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
     CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
