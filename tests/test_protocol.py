@@ -5,7 +5,6 @@ import re
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -383,12 +382,9 @@ async def test_of_many_updates_of_one_version_exactly_one_wins(config: Config, m
         assert (await ok(client, "get_memory", id=memory))["memory"]["version"] == 2
 
 
-def test_a_reply_is_compact(tmp_path: Path) -> None:
-    async def run() -> CallToolResult:
-        async with connected(Config(database=str(tmp_path / "memory.db"))) as client:
-            await add(client, "Lives in Rome")
-            return await call(client, "list_memories")
-
-    reply = anyio.run(run)
+async def test_a_reply_is_one_block_of_text_and_data_without_nulls(config: Config, mode: Mode) -> None:
+    async with connected(config, mode) as client:
+        await add(client, "Lives in Rome")
+        reply = await call(client, "list_memories")
     assert len(reply.content) == 1
     assert "null" not in json.dumps(reply.structured_content)

@@ -25,7 +25,7 @@ NO_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, re
 ENDS_WITHIN = 2.0
 """The promise is one second; a loaded machine gets two."""
 
-PROMPTLY = 6.0
+PROMPTLY = 8.0
 """For an initialize reply on a loaded machine; half of it is Python and the SDK. Waiting for a lock would take 10."""
 
 PATIENCE = 30.0

@@ -65,7 +65,7 @@ async def _call(client: Client, tool: str, arguments: dict[str, Any]) -> dict[st
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     if result.is_error:
         raise McpMemoryError(f"the demo's {tool} failed: {text}")
-    click.secho(f"  {tool} {_shown(arguments)}", fg="cyan")
+    click.secho(f"  {tool} {_shown(arguments)}".rstrip(), fg="cyan")
     for line in text.splitlines():
         click.echo(f"    {line}")
     return result.structured_content or {}

@@ -40,6 +40,8 @@ async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
             now, or the revisions needed are gone; `ids` names the memories in the way.
     """
     revisions = await turn.revisions_of(change)
+    if not revisions and change.undoes is not None:
+        return []  # an undo that found everything gone already
     if not revisions:
         raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
     histories = [(revision, await turn.history(revision.memory.row)) for revision in revisions]
