@@ -1,7 +1,11 @@
 # Everything below works on a fresh machine with Python 3.11+ and make. Windows: see "Without make" in README.md.
 PYTHON ?= python3
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
 BIN := $(VENV)/bin
+endif
 RUN := $(BIN)/python -m
 
 .PHONY: help demo test check bench format clean
