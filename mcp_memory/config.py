@@ -81,6 +81,17 @@ class Config(Value):
             raise ValueError(f"no time zone {name!r} is known here; use a name such as Europe/Berlin") from error
         return name
 
+    @field_validator("database")
+    @classmethod
+    def _database(cls, name: str) -> str:
+        try:
+            Path(name).expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{name!r} names no home folder that is known here") from error
+        if "\0" in name:
+            raise ValueError("the path holds a NUL character")
+        return name
+
     @model_validator(mode="after")
     def _tools_exist(self) -> Self:
         self.tool_names()

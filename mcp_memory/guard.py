@@ -23,6 +23,7 @@ MAX_METADATA: Final = 4_096
 MAX_DEPTH: Final = 20
 MAX_USER: Final = 200
 MAX_QUERY: Final = 4_000
+MAX_LABEL: Final = 100
 MAX_SHOWN: Final = 40
 MAX_IDS: Final = 100
 LAST_MOMENT: Final = 253_402_300_799_000_000
@@ -162,6 +163,11 @@ def shown(value: str) -> str:
     """What a caller sent, quoted and short enough for an error message."""
     cleaned = text.clean(value.encode(errors="replace").decode()).replace("\n", " ")
     return repr(cleaned if len(cleaned) <= MAX_SHOWN else cleaned[:MAX_SHOWN] + "…")
+
+
+def label(value: str) -> str:
+    """A name that a client or an operator gives itself: one visible line, cut where it is too long."""
+    return text.clean(value[:MAX_RAW].encode(errors="replace").decode()).replace("\n", " ")[:MAX_LABEL]
 
 
 def _visible(value: object) -> object:

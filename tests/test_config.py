@@ -72,6 +72,8 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         pytest.param('tools = ["cor"]', ["'cor'", "did you mean core?"], id="unknown tool"),
         pytest.param('timezone = "Mars/Olympus"', ["timezone", "Mars/Olympus"], id="unknown zone"),
         pytest.param('timezone = "../../etc"', ["timezone"], id="zone that is a path"),
+        pytest.param('database = "~nosuchuser/x.db"', ["database", "home folder"], id="a home that is not known"),
+        pytest.param('database = "a\\u0000b"', ["database", "NUL"], id="a path with NUL"),
         pytest.param('user = ""', ["user", "1 to 200"], id="empty user"),
         pytest.param("[store]\nlock_timeout = -1", ["store.lock_timeout"], id="negative time"),
         pytest.param("user = [", ["config.toml", "TOML"], id="no TOML"),

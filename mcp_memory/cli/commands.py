@@ -56,7 +56,11 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
         click.option("--database", metavar="PATH", help="The SQLite file."),
         click.option(
-            "--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A TOML file of settings."
+            "--config",
+            "file",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help=f"A TOML file of settings (default: {config.default_file()}, if there).",
         ),
         click.option("--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."),
         click.option("--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."),

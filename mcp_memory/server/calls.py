@@ -71,8 +71,8 @@ def _origin(ctx: AppContext, tool: str, app: App) -> Origin:
     client = parameters.client_info if parameters else None
     return Origin(
         tool=tool,
-        client=client.name if client else None,
-        client_version=client.version if client else None,
-        agent=app.config.agent or None,
-        team=app.config.team or None,
+        client=guard.label(client.name) or None if client else None,
+        client_version=guard.label(client.version) or None if client else None,
+        agent=guard.label(app.config.agent) or None,
+        team=guard.label(app.config.team) or None,
     )

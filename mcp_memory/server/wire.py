@@ -13,6 +13,8 @@ from mcp.shared.message import SessionMessage
 from mcp.types import PARSE_ERROR, ErrorData, JSONRPCError
 from pydantic import ValidationError
 
+from mcp_memory import text
+
 _ID: Final = re.compile(r'"id"\s*:\s*(?:(\d{1,15})|"([^"\\]{1,200})")')
 _SHOWN: Final = 200
 
@@ -77,4 +79,6 @@ def _id_of(line: str) -> int | str | None:
         found = _ID.search(line)
         return (int(found[1]) if found[1] else found[2]) if found else None
     request_id = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
-    return request_id if isinstance(request_id, int | str) else None
+    if isinstance(request_id, str):
+        return None if text.lone_surrogate(request_id) else request_id
+    return request_id if isinstance(request_id, int) and not isinstance(request_id, bool) else None

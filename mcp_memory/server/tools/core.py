@@ -28,7 +28,7 @@ Pinned = Annotated[bool | None, Field(description="Always part of the user's pro
 Expires = Annotated[
     str | None, Field(description='When it stops being true: 30d, 12h, 2w or an ISO date-time; "" clears it.')
 ]
-Metadata = Annotated[dict[str, Any] | None, Field(description="JSON object of at most 4 KB, kept as it is.")]
+Metadata = Annotated[dict[str, Any] | None, Field(description="JSON object of at most 4 KB.")]
 Since = Annotated[str | None, Field(description="Only changed at or after: ISO date-time, or 7d for the last week.")]
 Until = Annotated[str | None, Field(description="Only changed before: ISO date-time or 7d.")]
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before.")]

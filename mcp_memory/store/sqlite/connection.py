@@ -145,6 +145,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
         found = os.stat(path)  # noqa: PTH116 - takes microseconds, and a thread takes longer
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreUnavailable(
+            path, f"cannot be looked at ({error.strerror}); check its folder's permissions"
+        ) from error
     return found.st_dev, found.st_ino
 
 
