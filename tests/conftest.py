@@ -1,10 +1,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mcp_memory.config import Config
 from mcp_memory.testing import FakeClock
 from tests.support import Mode
+
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")  # hunt for new examples with --hypothesis-profile=default
 
 
 @pytest.fixture(params=["auto", "legacy"])

@@ -1,18 +1,15 @@
 """`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from datetime import tzinfo
-from typing import Any, Final
-
-import anyio
+from typing import Final
 
 from mcp_memory import guard, text
 from mcp_memory.clock import Clock
-from mcp_memory.errors import Conflict, InvalidInput, McpMemoryError, NotFound, StoreError, VersionConflict
+from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Change, Filter, Hit, LeftOut, Memory, Operation, Origin, Step, fingerprint
+from mcp_memory.models import Change, Filter, LeftOut, Memory, Operation, Origin, Step, fingerprint
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import search, undo
 from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
@@ -45,9 +42,8 @@ class MemoryService:
         given = guard.check(fields, now, self._zone)
         if "content" not in given:
             raise InvalidInput("content is missing; give one self-contained statement")
-        close: list[Hit] = []
-        async with _beside(self._look_around, user, given["content"], now, close):
-            added = await self._add(user, given, now, origin)
+        close = await search.neighbours(self._store, user, given["content"], now)
+        added = await self._add(user, given, now, origin)
         others = [hit for hit in close if hit.memory.id != added.memory.id]
         return added.model_copy(update={"neighbours": tuple(others[: search.NEIGHBOURS])})
 
@@ -214,11 +210,6 @@ class MemoryService:
                 return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
             return await self._create(turn, given, now, origin)
 
-    async def _look_around(self, user: str, content: str, now: int, close: list[Hit]) -> None:
-        """Collect the memories close to `content`. They are an aid: an add that is written does not fail for them."""
-        with suppress(StoreError):
-            close += await search.neighbours(self._store, user, content, now)
-
     async def _create(self, turn: Transaction, given: Given, now: int, origin: Origin) -> Added:
         memory = Memory(
             id=self._clock.new_id(),
@@ -312,21 +303,6 @@ class MemoryService:
             client_version=origin.client_version,
             summary=summary,
         )
-
-
-@asynccontextmanager
-async def _beside(work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> AsyncGenerator[None]:
-    """Run `work` while the block runs; an error of ours in the block ends both and comes out as it is."""
-    refused: McpMemoryError | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(work, *arguments)
-        try:
-            yield
-        except McpMemoryError as error:
-            refused = error
-            tasks.cancel_scope.cancel()
-    if refused is not None:
-        raise refused
 
 
 def _not_found(memory_ids: Sequence[str]) -> str:
