@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -33,6 +33,9 @@ CORE: Final = (
 TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE}
 """Named sets of tools that an operator turns on."""
 
+_LISTS: Final = {"tools", "search.languages"}
+"""Settings that an environment variable gives with commas."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +43,42 @@ class StoreConfig(Value):
     """How the database file is used."""
 
     lock_timeout: float = Field(default=10.0, gt=0, le=600, description="Seconds a write may wait for other processes.")
+
+
+class SearchConfig(Value):
+    """How memories are found."""
+
+    min_score: float = Field(
+        default=0.2, ge=0, le=1, description="Hits below this score are left out, and counted; 0 keeps all."
+    )
+    languages: tuple[str, ...] = Field(
+        default=("english",), description="Languages whose word forms are folded; belongs to the file, see reindex."
+    )
+    cache_mb: int = Field(
+        default=256, ge=1, le=65_536, description="Memory for the search caches of all users, in MB of 2**20 bytes."
+    )
+
+
+class EmbeddingConfig(Value):
+    """What makes the vectors of the semantic arm. The model belongs to the file; see reindex."""
+
+    provider: Literal["builtin", "openai", "none"] = Field(
+        default="builtin",
+        description='"builtin": the table in the package; "openai": any endpoint that speaks its API; "none".',
+    )
+    model: str = Field(default="", description="Name of the endpoint's model.")
+    base_url: str = Field(default="", description="The endpoint; empty: OpenAI's own.")
+    api_key_env: str = Field(default="OPENAI_API_KEY", description="The variable that holds the endpoint's key.")
+    dimensions: int = Field(default=0, ge=0, le=8192, description="Asked of the model; 0: its own.")
+    batch: int = Field(default=100, ge=1, le=2048, description="Texts sent in one request.")
+    timeout: float = Field(default=5.0, gt=0, le=600, description="Seconds a search or a write waits for it.")
+    api_key: SecretStr = Field(default=SecretStr(""), exclude=True, description="From that variable; no setting.")
+
+    @model_validator(mode="after")
+    def _model_named(self) -> Self:
+        if self.provider == "openai" and not self.model:
+            raise ValueError("embedding.model must name the endpoint's model")
+        return self
 
 
 class Config(Value):
@@ -63,6 +102,8 @@ class Config(Value):
         default="warning", description="What is written to stderr."
     )
     store: StoreConfig = StoreConfig()
+    search: SearchConfig = SearchConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
 
     @field_validator("user")
     @classmethod
@@ -143,7 +184,7 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
         if value is not None:
             _put(merged, name, value)
     try:
-        return Config.model_validate(merged)
+        return _with_keys(Config.model_validate(merged), environ)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
@@ -156,7 +197,7 @@ def settings() -> dict[str, type[Value]]:
     names: dict[str, type[Value]] = {}
     for name, field in Config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Value):
-            names |= {f"{name}.{inner}": field.annotation for inner in field.annotation.model_fields}
+            names |= {f"{name}.{inner}": field.annotation for inner in _settable(field.annotation)}
         else:
             names[name] = Config
     return names
@@ -165,6 +206,16 @@ def settings() -> dict[str, type[Value]]:
 def variable(setting: str) -> str:
     """The environment variable of a setting's dotted name."""
     return PREFIX + setting.replace(".", "_").upper()
+
+
+def _settable(section: type[Value]) -> list[str]:
+    """The settings of a section; a secret is none, so that no file holds one."""
+    return [name for name, field in section.model_fields.items() if not field.exclude]
+
+
+def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
+    key = SecretStr(environ.get(config.embedding.api_key_env, ""))
+    return config.model_copy(update={"embedding": config.embedding.model_copy(update={"api_key": key})})
 
 
 def _read(source: Path, *, required: bool) -> dict[str, Any]:
@@ -182,8 +233,8 @@ def _read(source: Path, *, required: bool) -> dict[str, Any]:
 
 def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str, prefix: str) -> None:
     for name, value in given.items():
-        if name not in section.model_fields:
-            raise ConfigError(f"{source}: unknown setting {prefix}{name}{_nearest(name, list(section.model_fields))}")
+        if name not in _settable(section):
+            raise ConfigError(f"{source}: unknown setting {prefix}{name}{_nearest(name, _settable(section))}")
         annotation = section.model_fields[name].annotation
         if isinstance(value, dict) and isinstance(annotation, type) and issubclass(annotation, Value):
             _refuse_unknown(cast("Mapping[str, Any]", value), annotation, source, f"{prefix}{name}.")
@@ -195,7 +246,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in environ.items():
         if name in known:
-            found[known[name]] = [part.strip() for part in value.split(",")] if known[name] == "tools" else value
+            found[known[name]] = [part.strip() for part in value.split(",")] if known[name] in _LISTS else value
         elif name.startswith(PREFIX):
             _log.warning("%s is no setting of mcp-memory%s; ignored", name, _nearest(name, list(known)))
     return found

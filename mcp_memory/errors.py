@@ -7,6 +7,7 @@
     │   ├── VersionConflict   `if_version` no longer holds
     │   └── UndoRefused       a later change, or another memory, is in the way of an undo
     ├── ConfigError           a setting cannot be used
+    ├── EmbeddingError        an embedding endpoint gave no usable vectors; names the setting to change
     └── StoreError            the store cannot do its work; always names the file
         ├── StoreBusy         another process kept the write lock until the deadline; nothing was written
         ├── StoreFull         no space left on the device; nothing was written
@@ -52,6 +53,10 @@ class UndoRefused(Conflict):
 
 class ConfigError(McpMemoryError):
     """A setting is unknown or has a value that cannot be used."""
+
+
+class EmbeddingError(McpMemoryError):
+    """No usable vectors came from the embedder; searches go on without them."""
 
 
 class StoreError(McpMemoryError):
