@@ -35,8 +35,10 @@ format: $(VENV)/.installed ## put the code into shape
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-bench: $(VENV)/.installed ## measure latency, as ratios to an empty server and to raw SQLite
+bench: $(VENV)/.installed ## measure latency (as ratios), retrieval beside other searches, and what the cut-off costs
 	$(RUN) benchmarks.latency
+	$(RUN) benchmarks.retrieval
+	$(RUN) benchmarks.abstention
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist

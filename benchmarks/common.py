@@ -18,8 +18,9 @@ from typing import Any, Final, Self, cast
 
 from pydantic import BaseModel
 
+from mcp_memory import __version__, text
 from mcp_memory.app import open_store
-from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, SystemClock
+from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, SystemClock, iso
 from mcp_memory.config import Config
 from mcp_memory.models import Change, Memory, Step, fingerprint
 from mcp_memory.store.base import Store
@@ -61,6 +62,45 @@ class EvalSet(BaseModel):
 def read_set(file: Path) -> EvalSet:
     """The labelled conversations of one file."""
     return EvalSet.model_validate_json(gzip.decompress(file.read_bytes()))
+
+
+def distinct(talk: Conversation) -> Conversation:
+    """`talk` with every text once, under the id of its first memory, and only questions that have evidence."""
+    first: dict[bytes, str] = {}
+    same = {memory.id: first.setdefault(fingerprint(text.clean(memory.text)), memory.id) for memory in talk.memories}
+    questions = [
+        question.model_copy(update={"evidence": list(dict.fromkeys(same.get(one, one) for one in question.evidence))})
+        for question in talk.questions
+        if question.evidence
+    ]
+    kept = set(first.values())
+    memories = [memory for memory in talk.memories if memory.id in kept]
+    return Conversation(id=talk.id, memories=memories, questions=questions)
+
+
+def sampled(one: EvalSet, count: int | None) -> EvalSet:
+    """`one` with all its memories and `count` of the questions that have evidence, always the same; None: all."""
+    places = [
+        (talk, at)
+        for talk, held in enumerate(one.conversations)
+        for at, question in enumerate(held.questions)
+        if question.evidence
+    ]
+    if count is None or count >= len(places):
+        return one
+    chosen = sorted(random.Random(_SEED).sample(places, count))
+    talks = [
+        held.model_copy(update={"questions": [held.questions[at] for number, at in chosen if number == talk]})
+        for talk, held in enumerate(one.conversations)
+    ]
+    return one.model_copy(update={"conversations": talks})
+
+
+def record(file: Path, benchmark: str, figures: Mapping[str, object]) -> None:
+    """Append one run to a history: a JSON object a line, with its date (UTC) and the version of the package."""
+    run = {"benchmark": benchmark, "date": iso(SystemClock().now()), "version": __version__, **figures}
+    with file.open("a", encoding="utf-8") as history:
+        history.write(json.dumps(run, ensure_ascii=False) + "\n")
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import heapq
 import json
 import platform
 import random
@@ -31,9 +30,11 @@ from benchmarks.common import (
     resident_mb,
     texts,
 )
-from mcp_memory import text
+from mcp_memory import ranking
 from mcp_memory.models import Filter
+from mcp_memory.ranking import Query
 from mcp_memory.store.base import Store
+from mcp_memory.text import Analyzer
 
 EMPTY: Final = "benchmarks.empty_server"
 OWNER: Final = "alice"
@@ -244,11 +245,12 @@ async def _build(database: Path, users: list[tuple[str, int]]) -> None:
 
 async def _store_search(store: Store, query: str) -> float:
     """Seconds that the store takes of one search for ten hits."""
-    terms = text.query_terms(query)[:64]
+    terms = list(Analyzer().query_terms(query))[:64]
     begun = perf_counter()
     found = await store.candidates(OWNER, terms, Filter(now=0))
     taken = perf_counter() - begun
-    best = [one.row for one in heapq.nlargest(10, found.rows, key=lambda one: one.matched.bit_count())]
+    asked = Query(terms=tuple(terms), weights=(1,) * len(terms))
+    best = [int(found.rows[one.place]) for one in ranking.rank(found, asked, 10, 0.0).hits]
     begun = perf_counter()
     await store.living(OWNER, best, 0)
     return taken + perf_counter() - begun

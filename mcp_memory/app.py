@@ -1,15 +1,31 @@
 """Composition root: a configuration becomes a service on a store, as one async context manager."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import anyio
 
 from mcp_memory.clock import Clock, SystemClock, zone_named
-from mcp_memory.config import Config
+from mcp_memory.config import Config, EmbeddingConfig
+from mcp_memory.embed.base import Embedder
+from mcp_memory.embed.builtin import BuiltinEmbedder
+from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.service import MemoryService
-from mcp_memory.store.base import Store
+from mcp_memory.service.outcomes import Reindexed
+from mcp_memory.service.reindex import Tell, reindex
+from mcp_memory.service.vectors import BATCH
+from mcp_memory.store.base import FileSettings, Store
+
+OPENAI: Final = "openai/"
+"""What the names of an endpoint's models start with."""
+
+BULK_TIMEOUT: Final = 60.0
+"""Seconds that many vectors at once may take at least, while nobody waits for a reply."""
+
+_log = logging.getLogger(__name__)
 
 
 class App:
@@ -22,6 +38,7 @@ class App:
         self.config = config
         self.zone = zone_named(config.timezone)
         self._clock = clock
+        self._opened = anyio.Event()
         self._stack = AsyncExitStack()
         self._lock = anyio.Lock()
         self._service: MemoryService | None = None
@@ -35,16 +52,31 @@ class App:
         if self._service is None:
             async with self._lock:
                 if self._service is None:
-                    store = await self._stack.enter_async_context(open_store(self.config, self._clock))
-                    self._service = MemoryService(store, self._clock, self.zone)
+                    self._service = await self._open()
         return self._service
 
     async def warm_up(self) -> None:
-        """Open the store ahead of the first call; a failure is left for that call to report."""
+        """Open the store and load the embedder ahead of the first call, which reports what fails here."""
         try:
-            await self.service()
+            service = await self.service()
         except McpMemoryError:
             return
+        await service.vectors.probe([])
+
+    async def keep_vectors(self) -> None:
+        """In the background, make up for vectors that could not be made in time. Runs until it is cancelled."""
+        await self._opened.wait()
+        await (await self.service()).vectors.keep_complete()
+
+    async def _open(self) -> MemoryService:
+        store = await self._stack.enter_async_context(open_store(self.config, self._clock))
+        if store.settings.reindexing:
+            _log.warning("reindex was not finished; run mcp-memory reindex, unless it is running now")
+        embedder = embedder_of(store.settings.model, self.config.embedding)
+        if embedder is not None:
+            self._stack.push_async_callback(embedder.aclose)
+        self._opened.set()
+        return MemoryService(store, self._clock, embedder, self.zone, self.config.search.min_score)
 
     async def aclose(self) -> None:
         """Close the store, if it was opened."""
@@ -62,6 +94,61 @@ async def open_app(config: Config, clock: Clock | None = None) -> AsyncGenerator
             await app.aclose()
 
 
+def embedder_of(model: str, config: EmbeddingConfig) -> Embedder | None:
+    """The embedder that makes the vectors of a store; None where this process has none for that model.
+
+    A process that is configured for another model follows the store, and says so.
+    """
+    wanted = model_of(config)
+    if wanted not in {model, ""}:
+        _log.warning("this store has the embedding model %s, not %s; mcp-memory reindex changes it", model, wanted)
+    if model == BuiltinEmbedder.name and config.provider != "none":
+        return BuiltinEmbedder()
+    if model.startswith(OPENAI) and config.provider == "openai":
+        name, _, dimensions = model.removeprefix(OPENAI).partition("@")
+        return OpenAIEmbedder(config.model_copy(update={"dimensions": int(dimensions or 0)}), name)
+    return None
+
+
+async def reindex_store(config: Config, tell: Tell) -> Reindexed:
+    """Make everything in the store of `config` anew with the search languages and the embedding model of `config`.
+
+    Raises:
+        EmbeddingError: the configured embedder gave no vectors.
+        StoreError: the store cannot be opened or written.
+    """
+    settings = config.embedding
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(config, SystemClock()))
+        embedder = _bulk_embedder(settings)
+        if embedder is not None:
+            stack.push_async_callback(embedder.aclose)
+        wanted = FileSettings(languages=config.search.languages, model=model_of(settings))
+        return await reindex(store, embedder, wanted, tell, min(settings.batch, BATCH))
+
+
+def _bulk_embedder(config: EmbeddingConfig) -> Embedder | None:
+    match config.provider:
+        case "builtin":
+            return BuiltinEmbedder()
+        case "openai":
+            patient = config.model_copy(update={"timeout": max(config.timeout, BULK_TIMEOUT)})
+            return OpenAIEmbedder(patient, config.model, longest_pause=0)
+        case "none":
+            return None
+
+
+def model_of(config: EmbeddingConfig) -> str:
+    """The name under which a store records the configured model; empty for none."""
+    match config.provider:
+        case "builtin":
+            return BuiltinEmbedder.name
+        case "openai":
+            return OPENAI + config.model + (f"@{config.dimensions}" if config.dimensions else "")
+        case "none":
+            return ""
+
+
 @asynccontextmanager
 async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
     """The store that `config` names.
@@ -69,12 +156,14 @@ async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
     Raises:
         StoreError: it cannot be opened.
     """
+    wanted = FileSettings(languages=config.search.languages, model=model_of(config.embedding))
     if config.ephemeral:
         from mcp_memory.store.ephemeral import EphemeralStore  # noqa: PLC0415 - only the store in use is loaded
 
-        yield EphemeralStore()
+        yield EphemeralStore(wanted)
     else:
         from mcp_memory.store.sqlite import open_store as open_sqlite  # noqa: PLC0415
 
-        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout) as store:
+        cache = config.search.cache_mb << 20
+        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout, wanted, cache) as store:
             yield store

@@ -6,17 +6,18 @@ The only reader of the environment and of the configuration file.
 import difflib
 import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
+from mcp_memory.text import LANGUAGES
 
 PREFIX: Final = "MCP_MEMORY_"
 APP_NAME: Final = "mcp-memory"
@@ -49,7 +50,10 @@ class SearchConfig(Value):
     """How memories are found."""
 
     min_score: float = Field(
-        default=0.2, ge=0, le=1, description="Hits below this score are left out, and counted; 0 keeps all."
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Nothing is relevant if no hit has this score; hits below half of it are left out.",
     )
     languages: tuple[str, ...] = Field(
         default=("english",), description="Languages whose word forms are folded; belongs to the file, see reindex."
@@ -57,6 +61,16 @@ class SearchConfig(Value):
     cache_mb: int = Field(
         default=256, ge=1, le=65_536, description="Memory for the search caches of all users, in MB of 2**20 bytes."
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("name at least one language")
+        for name in names:
+            if name not in LANGUAGES:
+                raise ValueError(f"no language {name!r}{_nearest(name, list(LANGUAGES))}")
+        return tuple(dict.fromkeys(names))
 
 
 class EmbeddingConfig(Value):
@@ -133,30 +147,30 @@ class Config(Value):
             raise ValueError("the path holds a NUL character")
         return name
 
-    @model_validator(mode="after")
-    def _tools_exist(self) -> Self:
-        self.tool_names()
-        return self
+    @field_validator("embedding")
+    @classmethod
+    def _endpoint(cls, embedding: EmbeddingConfig) -> EmbeddingConfig:
+        if embedding.base_url and not _is_address(embedding.base_url):
+            # Not repeated: it may hold a password.
+            example = "http://127.0.0.1:11434/v1"
+            raise ValueError(
+                f"embedding.base_url must be an http or https address without query or fragment, such as {example}"
+            )
+        return embedding
+
+    @field_validator("tools")
+    @classmethod
+    def _tools_exist(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        _chosen(entries)
+        return entries
 
     def path(self) -> Path:
         """The database file, absolute."""
         return Path(self.database).expanduser().absolute() if self.database else default_folder() / "memory.db"
 
     def tool_names(self) -> tuple[str, ...]:
-        """The tools that `tools` turns on, in the order of their profile.
-
-        Raises:
-            ValueError: an entry is neither a profile nor a tool.
-        """
-        known = [name for names in TOOL_PROFILES.values() for name in names]
-        chosen: set[str] = set()
-        for entry in self.tools:
-            name = entry.removeprefix("-")
-            if name not in TOOL_PROFILES and name not in known:
-                raise ValueError(f"tools: no tool or profile {name!r}{_nearest(name, [*TOOL_PROFILES, *known])}")
-            named = set(TOOL_PROFILES.get(name, (name,)))
-            chosen = chosen - named if entry.startswith("-") else chosen | named
-        return tuple(name for name in known if name in chosen)
+        """The tools that `tools` turns on, in the order of their profile."""
+        return _chosen(self.tools)
 
 
 def default_folder() -> Path:
@@ -178,18 +192,22 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
     source = file if file is not None else default_file()
     merged = _read(source, required=file is not None)
     _refuse_unknown(merged, Config, str(source), "")
+    places = {name: f"{source}: {name}" for name in _dotted(merged)}
     for name, value in _from_environment(environ).items():
         _put(merged, name, value)
+        places[name] = variable(name)
     for name, value in options.items():
         if value is not None:
             _put(merged, name, value)
+            places[name] = f"--{name.replace('_', '-')}"
     try:
         return _with_keys(Config.model_validate(merged), environ)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{f'{name}: ' if name else ''}{message}") from error
+        within = [place for inner, place in places.items() if inner.startswith(f"{name}.")]
+        place = places.get(name) or ", ".join(within) or f"{source}: {name}"
+        raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def settings() -> dict[str, type[Value]]:
@@ -206,6 +224,26 @@ def settings() -> dict[str, type[Value]]:
 def variable(setting: str) -> str:
     """The environment variable of a setting's dotted name."""
     return PREFIX + setting.replace(".", "_").upper()
+
+
+def _chosen(entries: Sequence[str]) -> tuple[str, ...]:
+    known = [name for names in TOOL_PROFILES.values() for name in names]
+    chosen: set[str] = set()
+    for entry in entries:
+        name = entry.removeprefix("-")
+        if name not in TOOL_PROFILES and name not in known:
+            raise ValueError(f"no tool or profile {name!r}{_nearest(name, [*TOOL_PROFILES, *known])}")
+        named = set(TOOL_PROFILES.get(name, (name,)))
+        chosen = chosen - named if entry.startswith("-") else chosen | named
+    return tuple(name for name in known if name in chosen)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = AnyHttpUrl(url)
+    except ValidationError:
+        return False
+    return address.query is None and address.fragment is None
 
 
 def _settable(section: type[Value]) -> list[str]:
@@ -236,7 +274,9 @@ def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str,
         if name not in _settable(section):
             raise ConfigError(f"{source}: unknown setting {prefix}{name}{_nearest(name, _settable(section))}")
         annotation = section.model_fields[name].annotation
-        if isinstance(value, dict) and isinstance(annotation, type) and issubclass(annotation, Value):
+        if isinstance(annotation, type) and issubclass(annotation, Value):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{source}: {name} is a section: write [{name}], and its settings below it")
             _refuse_unknown(cast("Mapping[str, Any]", value), annotation, source, f"{prefix}{name}.")
 
 
@@ -255,6 +295,15 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _put(target: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - a setting has any type until it is checked
     section, _, inner = name.rpartition(".")
     (target.setdefault(section, {}) if section else target)[inner] = value
+
+
+def _dotted(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of the settings in a file."""
+    for name, value in given.items():
+        if isinstance(value, dict):
+            yield from _dotted(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -29,6 +29,9 @@ MAX_IDS: Final = 100
 LAST_MOMENT: Final = 253_402_300_799_000_000
 """The last second of the year 9999 in UTC, beyond which ISO 8601 has no plain way to write a year."""
 
+_UNSEEN: Final = {"Cc", "Cf", "Zl", "Zp"}
+"""Categories that no user's name may hold, but for joiners where a script or an emoji needs them."""
+
 
 class Fields(Value):
     """The fields of a memory as a caller gave them; None is not given."""
@@ -107,7 +110,7 @@ def user(name: str) -> str:
     trimmed = unicodedata.normalize("NFC", _whole("user", name)).strip()
     if not 1 <= len(trimmed) <= MAX_USER:
         raise InvalidInput(f"user must have 1 to {MAX_USER} characters, not {len(trimmed):,}")
-    if text.visible(trimmed) != trimmed or any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in trimmed):
+    if text.visible(trimmed) != trimmed or any(_unseen(char) for char in trimmed):
         raise InvalidInput("user holds a line break or an invisible character; use a plain name")
     return trimmed
 
@@ -134,7 +137,7 @@ def metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
         ) from error
     if len(encoded) > MAX_METADATA:
         raise InvalidInput(f"metadata has {len(encoded):,} bytes as JSON, at most {MAX_METADATA:,} fit")
-    return {text.visible(name): _visible(inner) for name, inner in json.loads(encoded).items()}
+    return _visible_names(json.loads(encoded))
 
 
 def expiry(value: str, now: int, zone: tzinfo | None) -> int:
@@ -170,6 +173,10 @@ def label(value: str) -> str:
     return text.clean(value[:MAX_RAW].encode(errors="replace").decode()).replace("\n", " ")[:MAX_LABEL]
 
 
+def _unseen(char: str) -> bool:
+    return unicodedata.category(char) in _UNSEEN and char not in "\u200c\u200d"
+
+
 def _visible(value: object) -> object:
     """A JSON value whose texts hold no hidden characters."""
     match value:
@@ -178,9 +185,18 @@ def _visible(value: object) -> object:
         case list():
             return [_visible(one) for one in cast("list[object]", value)]
         case dict():
-            return {text.visible(name): _visible(one) for name, one in cast("dict[str, object]", value).items()}
+            return _visible_names(cast("dict[str, object]", value))
         case _:
             return value
+
+
+def _visible_names(value: Mapping[str, object]) -> dict[str, object]:
+    cleaned: dict[str, object] = {}
+    for name, inner in value.items():
+        if (seen := text.visible(name)) in cleaned:
+            raise InvalidInput(f"metadata has two names that both read {shown(seen)} after clean-up; rename one")
+        cleaned[seen] = _visible(inner)
+    return cleaned
 
 
 def _nests_deeper(value: object, depth: int) -> bool:

@@ -9,9 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+    Booleans = NDArray[np.bool_]
+    Codes = NDArray[np.int8]
+    Floats = NDArray[np.float32]
 
 Operation = Literal["add", "update", "delete", "restore", "expire"]
 """What one revision did to its memory. `restore` is an undo, `expire` a sweep; `delete` may be either's too."""
@@ -102,17 +111,25 @@ class Change(Value):
     undone_by: int | None = None
 
 
+class Vector(NamedTuple):
+    """What a text means: one signed byte a dimension, times `scale` a vector of unit length."""
+
+    scale: float
+    codes: bytes
+
+
 class Step(Value):
     """One write to one memory inside a change.
 
     `memory` is the state to store, or for `delete` and `expire` the state that goes. `supersedes` is the version whose
-    wording `include_past` shall find from now on.
+    wording `include_past` shall find from now on. `vector` is that of a new wording, if there is one yet.
     """
 
     operation: Operation
     memory: Memory
     reason: str | None = None
     supersedes: Memory | None = None
+    vector: Vector | None = None
 
 
 class Filter(Value):
@@ -137,31 +154,30 @@ class Page(Value):
     more: bool
 
 
-class Candidate(NamedTuple):
-    """A memory, or a past wording, that holds at least one term of a query.
-
-    `row` is the memory's row, or for a past wording the `seq` of its revision. `matched` has bit n set for query
-    term n; `length` counts the terms held; `kept` is 0 where the filter excludes it, else 1.
-    """
-
-    row: int
-    matched: int
-    length: int
-    kept: int = 1
-
-
 @dataclass(frozen=True)
 class Candidates:
-    """What the index holds for a query: the rows, and the statistics of this user's index alone.
+    """What the index holds for a query: memories, or past wordings, as arrays of one length; `rows` ascends.
 
-    `documents` memories with `mean_length` terms on average; term n is in `frequencies[n]` of those looked at. Plain
-    values: thousands of rows in every search are not worth validating.
+    `rows` has the row of each memory, or for a past wording the `seq` of its revision; `lengths` counts its terms;
+    `kept` is False where the filter excludes it; `updated` is when it last changed, in microseconds. A row is found in
+    `postings[n]` by its position where it holds query term n, and in `repeated[n]` where it does so more than once.
+
+    `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,); a scale of 0 is a memory
+    without one. `documents` memories with `mean_length` terms on average are the statistics: of this user alone.
+    From position `current` on they are past wordings.
     """
 
     documents: int
     mean_length: float
-    frequencies: tuple[int, ...]
-    rows: tuple[Candidate, ...]
+    rows: "Integers"
+    lengths: "Integers"
+    kept: "Booleans"
+    updated: "Integers"
+    postings: "tuple[Integers, ...]"
+    repeated: "tuple[Integers, ...]"
+    codes: "Codes | None"
+    scales: "Floats"
+    current: int
 
 
 class Past(Value):
@@ -173,15 +189,30 @@ class Past(Value):
     memory: Memory
 
 
+class Match(Value):
+    """Why a memory is a hit.
+
+    `rank` orders the hits of one query. `lexical`, 0 to 1, is how much of the query the memory holds, namely `words`;
+    `semantic` is the cosine of their meanings, None without vectors.
+    """
+
+    rank: float
+    lexical: float
+    semantic: float | None
+    words: tuple[str, ...]
+
+
 class Hit(Value):
     """A memory that answers a query.
 
     `score`, 0 to 1, is an absolute degree of match. `past` where a former wording matched; `memory` then carries it.
+    `match` where an explanation was asked for.
     """
 
     memory: Memory
     score: float
     past: Past | None = None
+    match: Match | None = None
 
 
 class LeftOut(Value):

@@ -77,15 +77,94 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         pytest.param('user = ""', ["user", "1 to 200"], id="empty user"),
         pytest.param("[store]\nlock_timeout = -1", ["store.lock_timeout"], id="negative time"),
         pytest.param("user = [", ["config.toml", "TOML"], id="no TOML"),
-        pytest.param("store = 3", ["store"], id="a section that is a number"),
+        pytest.param(
+            '[search]\nlanguages = ["german", "englsh"]',
+            ["search.languages", "'englsh'", "did you mean english?"],
+            id="a language misspelt",
+        ),
+        pytest.param('[search]\nlanguages = ["klingon"]', ["search.languages", "known: arabic"], id="no such language"),
+        pytest.param("[search]\nlanguages = []", ["search.languages", "at least one"], id="no language"),
+        pytest.param("store = 3", ["store", "section", "[store]"], id="a section that is a number"),
+        pytest.param("user = {}", ["user", "string"], id="a setting that is a section"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_what_is_wrong(tmp_path: Path, text: str, named: list[str]) -> None:
+    file = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        config.load(written(tmp_path, text), {}, {})
+        config.load(file, {}, {})
     message = str(caught.value)
     assert "\n" not in message
+    assert message.startswith(f"{file}: ")
     assert all(part in message for part in named), message
+
+
+FINE = 'identity = "fixed"\n[store]\nlock_timeout = 1\n[embedding]\nbatch = 5\n'
+
+
+@pytest.mark.parametrize(
+    ("environ", "options", "start"),
+    [
+        pytest.param({"MCP_MEMORY_IDENTITY": "tokn"}, {}, "MCP_MEMORY_IDENTITY: ", id="variable"),
+        pytest.param({"MCP_MEMORY_TOOLS": "core,udno"}, {}, "MCP_MEMORY_TOOLS: no tool", id="variable with a list"),
+        pytest.param(
+            {"MCP_MEMORY_STORE_LOCK_TIMEOUT": "soon"},
+            {},
+            "MCP_MEMORY_STORE_LOCK_TIMEOUT: ",
+            id="variable of a setting in a section",
+        ),
+        pytest.param(
+            {"MCP_MEMORY_EMBEDDING_PROVIDER": "openai"},
+            {},
+            "{file}: embedding.batch, MCP_MEMORY_EMBEDDING_PROVIDER: embedding.model",
+            id="a section as a whole",
+        ),
+        pytest.param({}, {"identity": "tokn"}, "--identity: ", id="option"),
+        pytest.param({}, {"log_level": "loud"}, "--log-level: ", id="option of two words"),
+        pytest.param({}, {"tools": ["cor"]}, "--tools: no tool", id="option with a list"),
+        pytest.param({"MCP_MEMORY_USER": "\u200b"}, {"user": ""}, "--user: ", id="option before variable"),
+    ],
+)
+def test_a_wrong_value_names_where_it_came_from(
+    tmp_path: Path, environ: dict[str, str], options: dict[str, Any], start: str
+) -> None:
+    file = written(tmp_path, FINE)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, environ, options)
+    assert str(caught.value).startswith(start.format(file=file))
+    assert "\n" not in str(caught.value)
+
+
+ADDRESSES = ["http://127.0.0.1:11434/v1", "https://api.example.com/v1/", "HTTPS://bob:pass@h", "http://[::1]:8080"]
+
+
+@pytest.mark.parametrize("address", ["", *ADDRESSES])
+def test_an_endpoint_is_an_address_or_none(tmp_path: Path, address: str) -> None:
+    loaded = config.load(written(tmp_path, f'[embedding]\nbase_url = "{address}"'), {}, {})
+    assert loaded.embedding.base_url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:11434", "localhost", "ftp://h/v1", "http://", "http://bob:pass@h/?q=1", "http://h/v1?", "http://h/#v"],
+)
+def test_an_endpoint_that_is_no_address_is_refused_without_repeating_it(address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {"MCP_MEMORY_EMBEDDING_BASE_URL": address}, {})
+    message = str(caught.value)
+    assert message.startswith("MCP_MEMORY_EMBEDDING_BASE_URL: embedding.base_url must be an http or https address")
+    assert "\n" not in message
+    assert "bob" not in message
+
+
+def test_languages_are_each_taken_once_in_their_order() -> None:
+    loaded = config.load(None, {"MCP_MEMORY_SEARCH_LANGUAGES": "german, english,german"}, {})
+    assert loaded.search.languages == ("german", "english")
+
+
+def test_a_number_in_place_of_a_section_is_one_line_also_where_a_variable_sets_something_in_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "store = 1")
+    with pytest.raises(ConfigError, match="store is a section"):
+        config.load(file, {"MCP_MEMORY_STORE_LOCK_TIMEOUT": "2"}, {})
 
 
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:

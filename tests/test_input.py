@@ -342,6 +342,21 @@ async def test_lists_and_objects_may_come_as_json_in_a_string(config: Config, mo
         assert len((await ok(client, "delete_memory", id=json.dumps(ids)))["memories"]) == 2
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"city": 1, "ci\u200bty": 2}, id="at the top"),
+        pytest.param({"a": [{"city": 1, "city\u2060": 1}]}, id="within"),
+        pytest.param({"caf\u00e9": 1, "cafe\u0301": 2}, id="in NFC"),
+    ],
+)
+async def test_metadata_names_that_become_one_are_refused_and_named(config: Config, metadata: dict[str, Any]) -> None:
+    async with connected(config) as client:
+        message = await refused(client, "add_memory", content="Fact", metadata=metadata)
+        assert "metadata has two names that both read 'c" in message
+        assert (await ok(client, "list_memories"))["total"] == 0
+
+
 @pytest.mark.promise("P9")
 async def test_no_invisible_or_bidirectional_control_gets_in_by_any_parameter(config: Config, mode: Mode) -> None:
     hidden = "\u202e\u2066\u200b\ufeff\u2060\x07\x00\U000e0041"

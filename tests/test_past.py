@@ -1,5 +1,7 @@
 """What is no longer so: superseded wordings, and memories whose time has passed (design, section 5)."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -65,7 +67,8 @@ async def test_superseded_wordings_are_found_with_the_interval_in_which_they_hel
         assert (hit["id"], hit["topics"], hit["version"]) == (memory_id, ["home"], 3)
         assert "no longer so" in text(found)
         assert "2026-03-01" in text(found)
-        assert (await ok(client, "search_memories", query="rome oslo"))["hits"] == []
+        current = (await ok(client, "search_memories", query="rome oslo"))["hits"]
+        assert all(hit["content"] == "Lives in Bonn" and "past" not in hit for hit in current)
 
 
 async def test_a_wording_holds_as_long_as_only_other_fields_change(config: Config, clock: FakeClock) -> None:
@@ -271,6 +274,42 @@ async def test_an_expired_memory_disappears_from_every_read_at_once(both: Config
         await refused(client, "delete_memory", id=memory_id)
         added = await ok(client, "add_memory", content="Bonn is where Anna stays")
         assert added["neighbours"] == []
+
+
+def stored(config: Config) -> int:
+    """How many rows the file holds, expired ones too."""
+    with closing(sqlite3.connect(config.path())) as file:
+        return file.execute("SELECT count(*) FROM memories").fetchone()[0]
+
+
+async def test_a_new_memory_takes_up_to_twenty_expired_ones_away(config: Config, clock: FakeClock) -> None:
+    async with connected(config.model_copy(update={"identity": "argument"}), clock=clock) as client:
+        await ok(client, "add_memory", user_id="bob", content="Fact", expires="1h")
+        own = (await ok(client, "add_memory", user_id="alice", content="Stays"))["memory"]
+        for number in range(25):
+            await ok(client, "add_memory", user_id="alice", content=f"Fact {number}", expires="1h")
+        clock.advance(hours=1)
+        await ok(client, "add_memory", user_id="alice", content="stays")
+        await ok(client, "update_memory", user_id="alice", id=own["id"], pinned=True)
+        assert stored(config) == 27
+        left: list[int] = []
+        for number in range(3):
+            await ok(client, "add_memory", user_id="alice", content=f"New {number}")
+            left.append(stored(config))
+        assert left == [8, 4, 5]
+        assert (await ok(client, "list_memories", user_id="alice"))["total"] == 4
+        undone = await ok(client, "undo", user_id="alice")
+        assert [one["memory"]["content"] for one in undone["operations"]] == ["New 2"]
+
+
+async def test_an_add_that_fails_sweeps_nothing(config: Config, clock: FakeClock) -> None:
+    async with connected(config, clock=clock) as client:
+        await ok(client, "add_memory", content="Lives in Rome")
+        await ok(client, "add_memory", content="Lives in Oslo", key="city")
+        await ok(client, "add_memory", content="Is away", expires="1h")
+        clock.advance(hours=1)
+        await refused(client, "add_memory", content="Lives in Rome", key="city")
+        assert stored(config) == 3
 
 
 async def test_a_new_expiry_counts_and_the_old_one_no_longer(config: Config, clock: FakeClock) -> None:

@@ -63,6 +63,15 @@ async def test_the_server_names_itself_its_version_and_what_it_is_for(config: Co
         assert client.server_capabilities.resources is not None
 
 
+@pytest.mark.promise("P6")
+async def test_a_server_within_the_process_opens_its_store_with_the_first_call(config: Config, mode: Mode) -> None:
+    async with connected(config, mode) as client:
+        await client.list_tools()
+        assert not config.path().exists()
+        await ok(client, "list_memories")
+        assert config.path().exists()
+
+
 @pytest.mark.promise("P10")
 async def test_the_core_tools_are_listed_in_order_and_fully_described(config: Config, mode: Mode) -> None:
     async with connected(config, mode) as client:
@@ -198,6 +207,19 @@ async def test_a_subscriber_hears_nothing_of_what_another_user_writes(many: Conf
             assert await heard(subscription, 1) == {ResourceUpdated(uri)}
 
 
+@pytest.mark.promise("P5")
+async def test_a_write_succeeds_when_its_subscriber_has_gone(config: Config) -> None:
+    server = build_server(config)
+    async with Client(server) as writer:
+        memory = await add(writer, "Lives in Rome")
+        uri = f"memory://memories/{memory}"
+        async with Client(server) as watcher, watcher.listen(resource_subscriptions=[uri]) as subscription:
+            await ok(writer, "update_memory", id=memory, pinned=True)
+            assert await heard(subscription, 1) == {ResourceUpdated(uri)}
+        for pinned in (False, True):
+            assert (await ok(writer, "update_memory", id=memory, pinned=pinned))["changed"] == ["pinned"]
+
+
 async def test_subscriptions_belong_to_the_modern_era(config: Config) -> None:
     async with connected(config, "legacy") as client:
         with pytest.raises(ListenNotSupportedError):
@@ -305,6 +327,24 @@ async def test_both_forms_of_a_reply_tell_the_same(config: Config, kind: str) ->
     assert not [fact for fact in told if fact.lower() not in words.lower()]
     scores = {f"{one['score']:.2f}" for one in shown if "score" in one}
     assert set(re.findall(r"· (\d\.\d\d)$", words, re.MULTILINE)) == scores
+
+
+@pytest.mark.promise("P5")
+async def test_one_memory_is_shown_with_its_times_to_the_minute_and_their_offset(
+    config: Config, mode: Mode, clock: FakeClock
+) -> None:
+    async with connected(config.model_copy(update={"timezone": "Asia/Kolkata"}), mode, clock) as client:
+        memory = await add(client, "Lives in Rome", pinned=True)
+        clock.advance(days=1, hours=7, seconds=90)
+        await ok(client, "update_memory", id=memory, metadata={"n": 1})
+        first, shown, _, *revisions = text(await call(client, "get_memory", id=memory, history=True)).splitlines()
+        assert LABEL in first
+        created, updated = "2026-03-01 17:30+05:30", "2026-03-03 00:31+05:30"
+        assert shown.endswith(f' · pinned · created {created} · updated {updated} · {{"n":1}} · v2')
+        assert [line.split(" add_memory ")[0] for line in revisions[:1]] == [f"v1 add {created}"]
+        assert [line.split(" update_memory ")[0] for line in revisions[1:]] == [f"v2 update {updated}"]
+        [listed] = text(await call(client, "list_memories")).splitlines()[1:]
+        assert listed == f'[{memory}] Lives in Rome · pinned · 2026-03-03 · {{"n":1}} · v2'
 
 
 @pytest.mark.promise("P9")

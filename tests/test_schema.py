@@ -217,7 +217,7 @@ async def test_every_tool_is_fully_described(config: Config, mode: Mode) -> None
     reading = [name for name, tool in listed.items() if tool.annotations and tool.annotations.read_only_hint]
     destroying = [name for name, tool in listed.items() if tool.annotations and tool.annotations.destructive_hint]
     assert reading == ["search_memories", "list_memories", "get_memory"]
-    assert destroying == ["update_memory", "delete_memory", "undo"]
+    assert destroying == ["add_memory", "update_memory", "delete_memory", "undo"]  # an add with a key replaces
 
 
 @pytest.mark.promise("P8")

@@ -47,12 +47,18 @@ WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
     "same expiry": {"expires": "2026-04-01T02:00:00+02:00"},
     "same metadata": {"metadata": {"b": [2], "a": 1}},
     "same text and nulls": {"content": "Plays chess", **NOTHING},
+    "nulls": {"content": None, **NOTHING},
+    "no field at all": {},
 }
 
 ONTO_TEXT = [
     pytest.param({"topics": ["Sport", "games"]}, {"topics": ["games", "club", "sport"]}, id="topics are united"),
     pytest.param({"key": "pastime"}, {"key": "pastime"}, id="a key is set"),
-    pytest.param({"pinned": False}, {"pinned": False}, id="a pin is set"),
+    pytest.param(
+        {"key": "pastime", "topics": [], "pinned": False, "expires": "", "metadata": {}},
+        {"key": "pastime"},
+        id="what is empty counts as not given",
+    ),
     pytest.param({"expires": "2026-05-01"}, {"expires_at": "2026-05-01T00:00:00.000Z"}, id="an expiry is set"),
     pytest.param({"metadata": {"c": 3}}, {"metadata": {"c": 3}}, id="metadata is set"),
 ]
@@ -62,6 +68,12 @@ NOTHING_NEW: dict[str, dict[str, Any]] = {
     "nulls": {**NOTHING},
     "a topic it has": {"topics": ["CLUB"]},
     "no topics": {"topics": []},
+    "an empty key": {"key": ""},
+    "a blank key": {"key": " "},
+    "an empty expiry": {"expires": ""},
+    "empty metadata": {"metadata": {}},
+    "no pin": {"pinned": False},
+    "nothing but empty values": {"key": "", "expires": "", "topics": [], "metadata": {}, "pinned": False},
     "all it has": {name: value for name, value in FULL.items() if name != "content"},
 }
 
@@ -97,12 +109,13 @@ async def test_an_update_without_effect_is_unchanged_and_writes_nothing(config: 
         assert (got["memory"], len(got["revisions"])) == (before, 1)
 
 
-async def test_an_update_that_gives_no_field_writes_nothing(config: Config, clock: FakeClock) -> None:
-    async with connected(config, clock=clock) as client:
-        before = (await ok(client, "add_memory", **FULL))["memory"]
-        await call(client, "update_memory", id=before["id"], content=None, **NOTHING)
-        got = await ok(client, "get_memory", id=before["id"], history=True)
-        assert (got["memory"], len(got["revisions"])) == (before, 1)
+async def test_an_update_that_gives_no_field_still_looks_for_the_memory_and_its_version(config: Config) -> None:
+    async with connected(config) as client:
+        memory = (await ok(client, "add_memory", **FULL))["memory"]
+        assert "nosuchmemory" in await refused(client, "update_memory", id="nosuchmemory")
+        assert "at version 1, not 2" in await refused(client, "update_memory", id=memory["id"], if_version=2)
+        unchanged = await ok(client, "update_memory", id=memory["id"], if_version=1)
+        assert (unchanged["outcome"], unchanged["memory"]) == ("unchanged", memory)
 
 
 async def test_adding_the_same_text_writes_nothing_where_nothing_is_new(config: Config, clock: FakeClock) -> None:
@@ -130,10 +143,20 @@ async def test_adding_the_same_text_sets_what_is_new_as_an_update(
         assert restored == before | {"version": 3, "updated_at": HOUR_LATER}
 
 
+async def test_a_pin_is_set_by_adding_the_same_text(config: Config) -> None:
+    async with connected(config) as client:
+        plain = (await ok(client, "add_memory", content="Plays chess"))["memory"]
+        pinned = await ok(client, "add_memory", content="plays chess", pinned=True)
+        assert (pinned["outcome"], pinned["memory"]["pinned"]) == ("exists", True)
+        assert pinned["memory"]["id"] == plain["id"]
+
+
 async def test_united_topics_beyond_eight_are_refused_and_nothing_is_written(config: Config) -> None:
     async with connected(config) as client:
         added = await ok(client, "add_memory", content="Reads a lot", topics=[*"abcdef"])
-        assert "topics" in await refused(client, "add_memory", content="Reads a lot", topics=[*"ghi"], pinned=True)
+        message = await refused(client, "add_memory", content="Reads a lot", topics=[*"fghi"], pinned=True)
+        for told in (added["memory"]["id"], "6 topics and the new ones make 9", "at most 8", "update_memory"):
+            assert told in message
         assert (await ok(client, "list_memories"))["memories"] == [added["memory"]]
 
 
@@ -149,6 +172,17 @@ async def test_adding_to_a_key_replaces_its_text_and_keeps_omitted_fields(
         history = (await ok(client, "get_memory", key="hobby", history=True))["revisions"]
         assert [(one["content"], one["change_id"]) for one in history][1:] == [("Plays go", replaced["change_id"])]
         assert (await ok(client, "list_memories"))["total"] == 1
+
+
+async def test_adding_to_a_key_clears_what_is_given_empty_as_an_update_does(config: Config, clock: FakeClock) -> None:
+    async with connected(config, clock=clock) as client:
+        before = (await ok(client, "add_memory", **FULL))["memory"]
+        clock.advance(hours=1)
+        empty: dict[str, Any] = {"topics": [], "pinned": False, "expires": "", "metadata": {}}
+        replaced = await ok(client, "add_memory", content="Plays go", key="hobby", **empty)
+        assert replaced["outcome"] == "replaced"
+        cleared: dict[str, Any] = {"topics": [], "pinned": False, "expires_at": None, "metadata": {}}
+        assert replaced["memory"] == changed(before, {"content": "Plays go", **cleared})
 
 
 async def test_keys_are_exact_names(config: Config) -> None:
@@ -454,14 +488,17 @@ async def test_a_search_says_which_modes_served_and_how_many_hits_are_not_shown(
             await ok(client, "add_memory", content=f"Fact {number}", topics=["odd" if number % 2 else "even"])
         found = await call(client, "search_memories", query="fact", limit=2, topics=["even"])
         assert found.structured_content is not None
-        assert found.structured_content["modes"] == ["lexical"]
+        assert found.structured_content["modes"] == ["lexical", "semantic"]
         assert len(found.structured_content["hits"]) == 2
         left_out = found.structured_content["left_out"]
         assert [one["count"] for one in left_out] == [1, 2]
         assert all(f"{one['count']} more left out: {one['reason']}" in text(found) for one in left_out)
         nothing = await call(client, "search_memories", query="zebra")
-        assert nothing.structured_content == {"hits": [], "modes": ["lexical"], "left_out": []}
-        assert "Nothing" in text(nothing)
+        assert nothing.structured_content is not None
+        assert nothing.structured_content["hits"] == []
+        assert [one["count"] for one in nothing.structured_content["left_out"]] == [5]
+        assert "below the score cut-off of 0.25; the best had 0." in text(nothing)
+        assert "Nothing relevant" in text(nothing)
 
 
 BOUNDS: list[tuple[dict[str, str | None], str]] = [

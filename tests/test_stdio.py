@@ -154,6 +154,9 @@ def assert_whole(database: Path, acknowledged: set[str]) -> None:
     """Everything acknowledged is there, nothing is half there, and another process can write at once."""
     with opened(database) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            assert not acknowledged  # it ended before the file was made ours
+            return
         file.execute("BEGIN IMMEDIATE")
         file.execute("INSERT INTO memory_index (memory_index, rank) VALUES ('integrity-check', 1)")
         file.execute("ROLLBACK")
@@ -326,13 +329,32 @@ def foreign(path: Path) -> None:
         file.execute("CREATE TABLE notes (text)")
 
 
-def newer(path: Path) -> None:
+def used(path: Path) -> None:
     with Server(path.parent.parent, "--database", str(path)) as server:
         server.initialize()
         server.call("list_memories")
+        server.close()
+        server.ended()
+
+
+def newer(path: Path) -> None:
+    used(path)
     with opened(path) as file:
         file.execute("UPDATE settings SET value = '99' WHERE name = 'min_writer'")
         file.execute("PRAGMA journal_mode = DELETE")
+
+
+def settings_lost(path: Path) -> None:
+    used(path)
+    with opened(path) as file:
+        file.execute("DELETE FROM settings WHERE name = 'min_writer'")
+        file.execute("PRAGMA journal_mode = DELETE")
+
+
+def name_broken(path: Path) -> None:
+    """One byte of the schema, which SQLite then quotes in its error, is no text any more."""
+    used(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE settings", b"CR\xc9ATE TABLE settings"))
 
 
 def folder(path: Path) -> None:
@@ -348,6 +370,8 @@ TROUBLES = [
     pytest.param(torn, id="damaged"),
     pytest.param(foreign, id="another program's"),
     pytest.param(newer, id="newer"),
+    pytest.param(settings_lost, id="settings lost"),
+    pytest.param(name_broken, id="a name that is no text"),
     pytest.param(folder, id="a folder"),
     pytest.param(read_only, id="read-only", marks=NO_ROOT),
 ]
@@ -387,6 +411,16 @@ def test_a_folder_that_cannot_be_made_is_a_tool_error_until_the_cause_is_gone(tm
         (tmp_path / "data").unlink()
         assert not server.call("add_memory", content="Fact 1").get("isError")
     assert_whole(database, server.acknowledged())
+
+
+@POSIX
+@pytest.mark.promise("P7")
+def test_a_path_that_is_no_text_and_cannot_be_used_is_a_tool_error_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Server(tmp_path, "--database", str(tmp_path / "file" / "\udcff.db")) as server:
+        server.initialize()
+        assert str(tmp_path / "file") in message_of(server.call("list_memories"))
+        assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 7
 
 
 @pytest.mark.promise("P2")
@@ -463,6 +497,45 @@ def test_the_handshake_waits_for_no_database(database: Path, trouble: Any) -> No
             code, seconds = server.ended()
             assert code == 0
             assert seconds < ENDS_WITHIN
+
+
+MODERN: dict[str, Any] = {
+    "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+}
+HELLO: dict[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "raw", "version": "1"},
+}
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.promise("P10")
+@pytest.mark.parametrize(
+    ("first", "said", "later"),
+    [
+        pytest.param("server/discover", MODERN, MODERN, id="modern"),
+        pytest.param("initialize", HELLO, {}, id="legacy"),
+    ],
+)
+def test_the_store_is_opened_after_the_first_reply_and_without_a_call(
+    database: Path, first: str, said: dict[str, Any], later: dict[str, Any]
+) -> None:
+    with serving(database) as server:
+        server.send('{"jsonrpc": "2.0", "id": 99, "method": "\\ud800"}')
+        assert "error" in server.reply(99)  # so it is serving, and has had its time to open a store
+        assert not database.exists()
+        assert "result" in server.reply(server.request(first, **said))
+        deadline = time.monotonic() + PATIENCE
+        while not database.exists():
+            assert "result" in server.reply(server.request("tools/list", **later))
+            assert time.monotonic() < deadline
+        server.close()
+        assert server.ended()[0] == 0
+        assert server.errors() == ""
 
 
 WATCHED = """

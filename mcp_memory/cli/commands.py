@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from mcp_memory import __version__, config
+from mcp_memory.cli import memories
 from mcp_memory.errors import McpMemoryError
 
 HELP = """A long-term memory for any MCP client.
@@ -50,36 +51,47 @@ def main(ctx: click.Context) -> None:
         ctx.invoke(serve)
 
 
-def _settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that set settings, on top of the environment and the file."""
-    options = [
-        click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
-        click.option("--database", metavar="PATH", help="The SQLite file."),
-        click.option(
-            "--config",
-            "file",
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help=f"A TOML file of settings (default: {config.default_file()}, if there).",
-        ),
-        click.option("--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."),
-        click.option("--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."),
-        click.option("--agent", metavar="A", help="Name of the agent, recorded on what it writes."),
-        click.option("--team", metavar="T", help="Name of the agent's team."),
-        click.option("--ephemeral", is_flag=True, default=None, help="Keep memories in this process only."),
-        click.option("--log-level", metavar="L", help="debug, info, warning or error; logs go to stderr."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+_OPTIONS: Final = {
+    "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
+    "database": click.option("--database", metavar="PATH", help="The SQLite file."),
+    "config": click.option(
+        "--config",
+        "file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A TOML file of settings (default: see below, if there).",
+    ),
+    "identity": click.option(
+        "--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."
+    ),
+    "tools": click.option(
+        "--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."
+    ),
+    "agent": click.option("--agent", metavar="A", help="Name of the agent, recorded on what it writes."),
+    "team": click.option("--team", metavar="T", help="Name of the agent's team."),
+    "ephemeral": click.option("--ephemeral", is_flag=True, default=None, help="Keep memories in this process only."),
+    "log_level": click.option("--log-level", metavar="L", help="debug, info, warning or error; logs go to stderr."),
+}
+_EPILOG: Final = f"\b\nDefault settings file: {config.default_file()}"  # \b: a path is never wrapped
 
 
-@main.command()
-@_settings
+def _settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that set these settings, on top of the environment and the file."""
+
+    def optional(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return optional
+
+
+@main.command(epilog=_EPILOG)
+@_settings(*_OPTIONS)
 def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - checked by the configuration
     """Serve one client over stdio until it closes stdin."""
     if options.get("tools") is not None:
-        options["tools"] = [part.strip() for part in options["tools"].split(",")]
+        options["tools"] = _listed(options["tools"])
     loaded = config.load(file, os.environ, options)
     gc.disable()
     from mcp_memory.server.stdio import serve as serve_stdio  # noqa: PLC0415 - the SDK takes half a second to load
@@ -89,12 +101,52 @@ def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - c
     serve_stdio(loaded)
 
 
+@main.command(epilog=_EPILOG)
+@click.argument("query")
+@_settings("user", "database", "config")
+@click.option("--limit", metavar="N", type=int, default=10, help="How many hits at most (default: 10).")
+@click.option("--topics", metavar="LIST", default="", help="Any of these topics, with commas.")
+@click.option("--since", metavar="TIME", help="Updated then or later: 7d, 12h, 2w ago or an ISO date-time.")
+@click.option("--until", metavar="TIME", help="Updated before then.")
+@click.option("--past", is_flag=True, help="Former wordings too.")
+@click.option("--all", "everything", is_flag=True, help="However low the score.")
+@click.option("--explain", is_flag=True, help="Below each hit, why it is one.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of search_memories.")
+def search(
+    query: str,
+    file: Path | None,
+    user: str | None,
+    database: str | None,
+    topics: str,
+    **asked: Any,  # noqa: ANN401
+) -> None:
+    """Print the memories that answer QUERY best."""
+    loaded = config.load(file, os.environ, {"user": user, "database": database})
+    wanted = memories.Asked(query=query, topics=tuple(filter(None, _listed(topics))), **asked)
+    memories.search(loaded, wanted)
+
+
+@main.command(epilog=_EPILOG)
+@_settings("database", "config")
+def reindex(file: Path | None, database: str | None) -> None:
+    """Give the file this configuration's search languages and embedding model.
+
+    For every user in it and every process that uses it; missing vectors are made too. Clients that are running must be
+    restarted then. What was done stays when it is interrupted, and running it again completes it.
+    """
+    memories.reindex(config.load(file, os.environ, {"database": database}))
+
+
 @main.command()
 def demo() -> None:
     """Show a real server at work, on a database that is gone afterwards."""
     from mcp_memory.cli.demo import run  # noqa: PLC0415 - as above
 
     run()
+
+
+def _listed(given: str) -> list[str]:
+    return [part.strip() for part in given.split(",")]
 
 
 def _own_path() -> str:

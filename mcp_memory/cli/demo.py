@@ -28,12 +28,13 @@ def run() -> None:
         McpMemoryError: a call failed.
     """
     with tempfile.TemporaryDirectory(prefix="mcp-memory-demo-") as folder:
-        anyio.run(_demo, Path(folder) / "memory.db")
+        (Path(folder) / "config.toml").touch()
+        anyio.run(_demo, Path(folder))
     click.echo("\nThat was the real server, over stdio. Connect a client: mcp-memory (on a terminal) says how.")
 
 
-async def _demo(database: Path) -> None:
-    async with _server(database) as client:
+async def _demo(folder: Path) -> None:
+    async with _server(folder) as client:
         _title("Five facts")
         added = [await _call(client, "add_memory", fact) for fact in _FACTS]
         _title("The same again, in capitals: nothing is stored twice")
@@ -50,13 +51,15 @@ async def _demo(database: Path) -> None:
         _title("Forgotten")
         await _call(client, "delete_memory", {"id": added[0]["memory"]["id"]})
     _title("A new process on the same file: still there")
-    async with _server(database) as client:
+    async with _server(folder) as client:
         await _call(client, "search_memories", {"query": "peanut allergy"})
         await _call(client, "list_memories", {})
 
 
-def _server(database: Path) -> Client:
-    arguments = ["-m", "mcp_memory", "serve", "--database", str(database), "--user", "demo"]
+def _server(folder: Path) -> Client:
+    """A server of no settings but these: the file in `folder` is empty, and the SDK hands no variable of ours on."""
+    own = ["--config", str(folder / "config.toml"), "--database", str(folder / "memory.db"), "--user", "demo"]
+    arguments = ["-m", "mcp_memory", "serve", *own]
     return Client(StdioServerParameters(command=sys.executable, args=arguments))
 
 

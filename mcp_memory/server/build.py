@@ -20,11 +20,14 @@ from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.resources import add_resources
 from mcp_memory.server.schema import ToolSpec, make_tool
 from mcp_memory.server.tools import core
-from mcp_memory.server.wire import AnsweredStream
+from mcp_memory.server.wire import AnsweredStream, NoticedStream
 
 TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in core.TOOLS}
 
 _HOUR_MS: Final = 3_600_000
+_BREATH: Final = 0.05
+"""Seconds between the first reply and the opening of the store. The SDK writes stdout in a thread, step by step, and
+clients list the tools at once; loading the store would hold up both."""
 _LEVELS: Final[Mapping[str, Literal["DEBUG", "INFO", "WARNING", "ERROR"]]] = {
     "debug": "DEBUG",
     "info": "INFO",
@@ -41,9 +44,11 @@ class MemoryServer(MCPServer[Serving]):
         config: Config,
         identity: Identity,
         lifespan: Callable[[MCPServer[Serving]], AbstractAsyncContextManager[Serving]],
+        replied: anyio.Event,
     ) -> None:
         self._tools = {name: make_tool(TOOLS[name], show_user=identity.shown) for name in config.tool_names()}
         self._identity = identity
+        self._replied = replied
         super().__init__(
             name="mcp-memory",
             title="Memory",
@@ -80,22 +85,31 @@ class MemoryServer(MCPServer[Serving]):
         """Serve stdin and stdout until stdin ends."""
         async with stdio_server() as (read, write):
             options = self._lowlevel_server.create_initialization_options()
-            await self._lowlevel_server.run(AnsweredStream(read, write), write, options)
+            noticed = NoticedStream(write, self._replied)
+            await self._lowlevel_server.run(AnsweredStream(read, write), noticed, options)
 
 
 def build_server(
     config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app
 ) -> MemoryServer:
-    """The server of `config`. It answers the handshake before the store is open."""
+    """The server of `config`. Its store is opened after the first reply over stdio, or by the first call."""
     identity = identity_of(config)
+    replied = anyio.Event()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Serving]) -> AsyncGenerator[Serving]:
         async with open_(config) as app, anyio.create_task_group() as tasks:
-            tasks.start_soon(app.warm_up)
+            tasks.start_soon(_warm_up, app, replied)
+            tasks.start_soon(app.keep_vectors)
             yield Serving(app, identity)
             tasks.cancel_scope.cancel()
 
-    server = MemoryServer(config, identity, lifespan)
+    server = MemoryServer(config, identity, lifespan, replied)
     add_resources(server, identity)
     return server
+
+
+async def _warm_up(app: App, replied: anyio.Event) -> None:
+    await replied.wait()
+    await anyio.sleep(_BREATH)
+    await app.warm_up()

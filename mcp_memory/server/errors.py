@@ -85,4 +85,5 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    """`message` as one line that a reply can carry: the name of a file may hold bytes that are no text."""
+    return " ".join(message.encode(errors="replace").decode().split())

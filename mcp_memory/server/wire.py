@@ -1,6 +1,7 @@
-"""A line that is no readable JSON gets an answer: the SDK drops it, and its caller would wait for ever.
+"""Between the SDK and the pipes: unreadable lines are answered, and it is noticed when the first reply has gone out.
 
-It happens to honest clients too: a text cut in the middle of an emoji is sent as half of a surrogate pair.
+The SDK drops a line that is no readable JSON, and its caller would wait for ever. It happens to honest clients too: a
+text cut in the middle of an emoji is sent as half of a surrogate pair.
 """
 
 import json
@@ -51,6 +52,35 @@ class AnsweredStream:
             return await self.receive()
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class NoticedStream:
+    """What the SDK writes to stdout; `replied` is set when the first message, the handshake's reply, is on its way."""
+
+    def __init__(self, write: Any, replied: anyio.Event) -> None:  # noqa: ANN401 - as above
+        self._write = write
+        self._replied = replied
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Hand one message to the task that writes stdout.
+
+        Raises:
+            anyio.BrokenResourceError: nobody writes any more.
+        """
+        await self._write.send(item)
+        self._replied.set()
+
+    async def aclose(self) -> None:
+        """Write no more."""
+        await self._write.aclose()
 
     async def __aenter__(self) -> Self:
         return self

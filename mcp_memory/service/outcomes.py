@@ -54,6 +54,16 @@ class Found(Value):
     left_out: tuple[LeftOut, ...] = ()
 
 
+class Reindexed(Value):
+    """What a whole store holds, and the settings by which all of it is found; `model` is empty without vectors."""
+
+    users: int
+    memories: int
+    wordings: int
+    languages: tuple[str, ...]
+    model: str
+
+
 class Listed(Value):
     """One page; `next_cursor` is None on the last one."""
 

@@ -1,12 +1,19 @@
 """From a query to hits: candidates from the store, order and scores from `ranking`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from mcp_memory import ranking, text
-from mcp_memory.models import Filter, Hit, LeftOut, Memory, Past, Value
+import anyio
+
+from mcp_memory import ranking
+from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past, Value
+from mcp_memory.ranking import Query, Ranked, Ranking
 from mcp_memory.service.outcomes import Found
+from mcp_memory.service.vectors import Probe, Vectors
 from mcp_memory.store.base import Store
+from mcp_memory.text import Analyzer, is_foreign, sentences
+from mcp_memory.text.near import LEAST, near
 
 MAX_TERMS: Final = 64
 """Distinct terms of a query that are looked up; a longer text says the same again."""
@@ -17,9 +24,24 @@ NEIGHBOUR_DEPTH: Final = 16
 """A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
 newest memories of each, bound the cost of an add at any size of the store."""
 
-NEIGHBOUR_SCORE: Final = 0.15
-"""Below this share of common idf mass two texts are about different things. Low, because what has to be merged is often
-worded anew: "moved to Berlin" and "lives in Lyon" share one word at most."""
+NEIGHBOUR_SCORE: Final = 0.3
+"""Below this score two texts are about different things."""
+
+SAME_STATEMENT: Final = 0.6
+"""The least share of telling words, dates aside, that a restatement has in common with what it restates (Jaccard)."""
+
+LARGE: Final = 20_000
+"""From so many memories on the arithmetic is done in a thread: below, the switch takes longer than the work."""
+
+
+WEAK: Final = 0.35
+"""Where even the best hit has less, words that no memory holds may be misspelt, or parts of others."""
+
+SHORT: Final = 8
+"""A longer query has enough other words; there, near words did more harm than good."""
+
+NEAR_WEIGHT: Final = 0.7
+"""What a near word counts of the word itself."""
 
 
 class Search(Value):
@@ -28,66 +50,187 @@ class Search(Value):
     query: str
     limit: int
     scope: Filter
+    min_score: float
     include_past: bool = False
+    explain: bool = False
 
 
-async def search(store: Store, user: str, wanted: Search) -> Found:
-    """The hits of a search, best first, and how many matches are not among them."""
-    terms = text.query_terms(wanted.query)
-    looked_up = terms[:MAX_TERMS]
-    found = await store.candidates(user, looked_up, wanted.scope)
-    ranked = [(one, False) for one in ranking.lexical(found, wanted.limit)]
-    kept = sum(row.kept for row in found.rows)
-    filtered = len(found.rows) - kept
-    if wanted.include_past:
-        former = await store.past_candidates(user, looked_up, wanted.scope)
-        ranked += [(one, True) for one in ranking.lexical(former, wanted.limit)]
-        ranked.sort(reverse=True)
-        kept += sum(row.kept for row in former.rows)
-        filtered += sum(not row.kept for row in former.rows)
-    best = ranked[: wanted.limit]
-    left_out = _left_out(beyond=kept - len(best), limit=wanted.limit, filtered=filtered)
-    if len(terms) > MAX_TERMS:
-        left_out += (LeftOut(count=0, reason=f"only the first {MAX_TERMS} words of the query were searched"),)
-    return Found(hits=await _hits(store, user, best, wanted.scope.now), modes=("lexical",), left_out=left_out)
+@dataclass(frozen=True)
+class Searcher:
+    """What every search of one store needs."""
+
+    store: Store
+    vectors: Vectors
+    analyzer: Analyzer
+
+    async def search(self, user: str, wanted: Search) -> Found:
+        """The hits of a search, best first, and how many matches are not among them."""
+        terms = self.analyzer.query_terms(wanted.query)
+        probe = await self.vectors.probe([wanted.query, *sentences(wanted.query)])
+        query = _query(list(terms.items())[:MAX_TERMS], probe, foreign=self._foreign(wanted.query))
+        found = await self._candidates(user, query.terms, wanted)
+        self.vectors.notice(user, found)
+        ranked = await _rank(found, query, wanted.limit, wanted.min_score)
+        if ranked.best < WEAK and len(terms) <= SHORT and (near := await self._near(user, query, found)):
+            query, found = await self._widened(user, query, near, wanted)
+            ranked = await _rank(found, query, wanted.limit, wanted.min_score)
+        hits = await self._hits(user, found, ranked, wanted, query)
+        served = query.probe is not None and bool((found.scales[found.kept] > 0).any())
+        left_out = _left_out(found, ranked, shown=len(hits), wanted=wanted)
+        if len(terms) > MAX_TERMS:
+            left_out += (LeftOut(count=0, reason=f"only the first {MAX_TERMS} words of the query were searched"),)
+        left_out += tuple(LeftOut(count=0, reason=f"searched for {word!r} as well") for word in query.near)
+        if probe.failure:
+            left_out += (LeftOut(count=0, reason=f"searched by words only: {probe.failure}"),)
+        return Found(hits=hits, modes=("lexical", "semantic") if served else ("lexical",), left_out=left_out)
+
+    async def neighbours(self, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
+        """The memories that say something close to `content`: one more than are shown, as one may be that very text."""
+        longest = sorted(self.analyzer.query_terms(content).items(), key=lambda item: len(item[0]), reverse=True)
+        if not longest:
+            return ()
+        query = _query(longest[:NEIGHBOUR_TERMS], probe, foreign=self._foreign(content))
+        found = await self.store.candidates(user, query.terms, Filter(now=now), NEIGHBOUR_DEPTH)
+        ranked = await _rank(found, query, NEIGHBOURS + 1, NEIGHBOUR_SCORE)
+        close = [one for one in ranked.hits if one.score >= NEIGHBOUR_SCORE]
+        if not close:
+            return ()
+        living = await self.store.living(user, [int(found.rows[one.place]) for one in close], now)
+        hits = (_hit(one, living.get(int(found.rows[one.place]))) for one in close)
+        return tuple(hit for hit in hits if hit is not None)
+
+    def _foreign(self, text: str) -> bool:
+        return not self.vectors.multilingual and is_foreign(text)
+
+    async def _candidates(self, user: str, terms: Sequence[str], wanted: Search) -> Candidates:
+        found = await self.store.candidates(user, terms, wanted.scope)
+        if not wanted.include_past:
+            return found
+        return ranking.joined(found, await self.store.past_candidates(user, terms, wanted.scope))
+
+    async def _near(self, user: str, query: Query, found: Candidates) -> dict[str, list[str]]:
+        """For the query's terms that no memory holds, the words that may be meant."""
+        unknown = [term for term, places in zip(query.terms, found.postings, strict=True) if not len(places)]
+        if not any(len(term) >= LEAST for term in unknown):
+            return {}
+        vocabulary = await self.store.vocabulary(user)
+        return {term: words for term in unknown if (words := near(term, vocabulary))}
+
+    async def _widened(
+        self, user: str, query: Query, near: Mapping[str, Sequence[str]], wanted: Search
+    ) -> tuple[Query, Candidates]:
+        """The query and its candidates with the near words in the place of the terms that nothing holds."""
+        groups = [near.get(term, (term,)) for term in query.terms]
+        words = [word for group in groups for word in group]
+        found = await self._candidates(user, words, wanted)
+        # Of an expired memory the index still has the words: only those that somebody living holds are told.
+        held = {word for word, places in zip(words, found.postings, strict=True) if len(places)}
+        pairs = zip(query.terms, query.weights, strict=True)
+        return replace(
+            query,
+            weights=tuple(weight * NEAR_WEIGHT if term in near else weight for term, weight in pairs),
+            near=tuple(word for group in near.values() for word in group if word in held),
+        ), ranking.grouped(found, [len(group) for group in groups])
+
+    async def _hits(
+        self, user: str, found: Candidates, ranked: Ranking, wanted: Search, query: Query
+    ) -> tuple[Hit, ...]:
+        """The hits in their final order: of memories that say the same the newest stands first."""
+        best = [*ranked.hits, *ranked.related]
+        current = [one for one in best if one.place < found.current]
+        former = [one for one in best if one.place >= found.current]
+        now = wanted.scope.now
+        rows = [int(found.rows[one.place]) for one in current]
+        seqs = [int(found.rows[one.place]) for one in former]
+        living = await self.store.living(user, rows, now) if rows else {}
+        past = await self.store.past(user, seqs, now) if seqs else {}
+        hits = {one.place: _hit(one, living.get(row)) for one, row in zip(current, rows, strict=True)}
+        hits |= {one.place: _past_hit(one, past.get(seq)) for one, seq in zip(former, seqs, strict=True)}
+        ordered = _newest_first(best, hits, self._same(ranked, hits))[: len(ranked.hits)]
+        if wanted.explain:
+            ordered = [(one, _explained(hit, one, found, query)) for one, hit in ordered]
+        return tuple(hit for _, hit in ordered)
+
+    def _same(self, ranked: Ranking, hits: dict[int, Hit | None]) -> Iterable[tuple[int, int]]:
+        """Pairs of places whose memories say the same, of those that may."""
+        said: dict[int, frozenset[str]] = {}
+        for pair in ranked.pairs:
+            both = [hits.get(place) for place in pair]
+            if any(hit is None or hit.past is not None for hit in both):
+                continue
+            for place, hit in zip(pair, both, strict=True):
+                if place not in said and hit is not None:
+                    said[place] = self.analyzer.statement(hit.memory.content)
+            one, other = (said[place] for place in pair)
+            if len(one & other) >= SAME_STATEMENT * len(one | other) > 0:
+                yield pair
 
 
-async def neighbours(store: Store, user: str, content: str, now: int) -> tuple[Hit, ...]:
-    """The memories that say something close to `content`: one more than are shown, since one may be that very text."""
-    terms = sorted(text.query_terms(content), key=len, reverse=True)[:NEIGHBOUR_TERMS]
-    if not terms:
-        return ()
-    found = await store.candidates(user, terms, Filter(now=now), NEIGHBOUR_DEPTH)
-    close = [(one, False) for one in ranking.lexical(found, NEIGHBOURS + 1) if one.score >= NEIGHBOUR_SCORE]
-    return await _hits(store, user, close, now)
+def _query(terms: Sequence[tuple[str, int]], probe: Probe, *, foreign: bool) -> Query:
+    return Query(
+        terms=tuple(term for term, _ in terms),
+        weights=tuple(count for _, count in terms),
+        probe=probe.matrix,
+        foreign=foreign,
+    )
 
 
-def _left_out(*, beyond: int, limit: int, filtered: int) -> tuple[LeftOut, ...]:
+async def _rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranking:
+    """`ranking.rank`, in a thread where it takes long; vectors of another length than the query's count as none."""
+    if query.probe is not None and found.codes is not None and found.codes.shape[1] != query.probe.shape[1]:
+        query = replace(query, probe=None)
+    if len(found.rows) < LARGE:
+        return ranking.rank(found, query, limit, min_score)
+    return await anyio.to_thread.run_sync(ranking.rank, found, query, limit, min_score)
+
+
+def _newest_first(
+    best: Sequence[Ranked], hits: dict[int, Hit | None], same: Iterable[tuple[int, int]]
+) -> list[tuple[Ranked, Hit]]:
+    """Hits in the order of `best`, but within each group of the same statement the newest takes the first place."""
+    group = {one.place: one.place for one in best}
+    for one, other in same:
+        joined, into = group[other], group[one]
+        group = {place: into if head == joined else head for place, head in group.items()}
+    waiting: dict[int, list[Ranked]] = {}
+    for one in best:
+        waiting.setdefault(group[one.place], []).append(one)
+    for members in waiting.values():
+        members.sort(key=lambda one: _age(hits[one.place]), reverse=True)
+    ordered = [waiting[group[one.place]].pop(0) for one in best]
+    found = ((one, hits[one.place]) for one in ordered)
+    return [(one, hit) for one, hit in found if hit is not None]
+
+
+def _age(hit: Hit | None) -> tuple[int, int]:
+    return (hit.memory.worded_at, hit.memory.row) if hit else (0, 0)
+
+
+def _left_out(found: Candidates, ranked: Ranking, *, shown: int, wanted: Search) -> tuple[LeftOut, ...]:
+    cut = f"below the score cut-off of {wanted.min_score:.2f}"
+    if ranked.best < wanted.min_score:
+        cut += f"; the best had {ranked.best:.2f}"
     reasons = (
-        LeftOut(count=beyond, reason=f"beyond limit {limit}"),
-        LeftOut(count=filtered, reason="excluded by the filter"),
+        LeftOut(count=ranked.matching - shown, reason=f"beyond limit {wanted.limit}"),
+        LeftOut(count=ranked.below, reason=cut),
+        LeftOut(count=ranking.excluded(found), reason="excluded by the filter"),
     )
-    return tuple(reason for reason in reasons if reason.count)
+    return tuple(reason for reason in reasons if reason.count > 0)
 
 
-async def _hits(store: Store, user: str, ranked: Sequence[tuple[ranking.Ranked, bool]], now: int) -> tuple[Hit, ...]:
-    rows = [one.row for one, is_past in ranked if not is_past]
-    seqs = [one.row for one, is_past in ranked if is_past]
-    living = await store.living(user, rows, now) if rows else {}
-    former = await store.past(user, seqs, now) if seqs else {}
-    hits = (
-        _past_hit(one, former.get(one.row)) if is_past else _hit(one, living.get(one.row)) for one, is_past in ranked
-    )
-    return tuple(hit for hit in hits if hit is not None)
-
-
-def _hit(one: ranking.Ranked, memory: Memory | None) -> Hit | None:
+def _hit(one: Ranked, memory: Memory | None) -> Hit | None:
     """None where another process removed the memory a moment ago."""
     return Hit(memory=memory, score=one.score) if memory else None
 
 
-def _past_hit(one: ranking.Ranked, past: Past | None) -> Hit | None:
+def _past_hit(one: Ranked, past: Past | None) -> Hit | None:
     if past is None:
         return None
     shown = {"content": past.wording.content, "damaged": past.wording.damaged}
     return Hit(memory=past.memory.model_copy(update=shown), score=one.score, past=past)
+
+
+def _explained(hit: Hit, one: Ranked, found: Candidates, query: Query) -> Hit:
+    words = tuple(query.terms[term] for term in ranking.matched(found, one.place))
+    match = Match(rank=one.rank, lexical=one.lexical, semantic=one.cosine, words=words)
+    return hit.model_copy(update={"match": match})

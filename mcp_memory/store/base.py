@@ -12,17 +12,54 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from mcp_memory import text
-from mcp_memory.models import Candidates, Change, Filter, Memory, Page, Past, Revision, Step
+from mcp_memory.models import Candidates, Change, Filter, Memory, Page, Past, Revision, Step, Value, Vector
+from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 
 
-def index_terms(memory: Memory) -> list[str]:
+class FileSettings(Value):
+    """What belongs to a store and not to the process that has it open: every process must index and embed alike.
+
+    `model` is the name of the embedder whose vectors the store keeps; empty as long as nobody has chosen one.
+    `reindexing` says that not everything is indexed and embedded that way yet.
+    """
+
+    languages: tuple[str, ...] = DEFAULT_LANGUAGES
+    model: str = ""
+    reindexing: bool = False
+
+
+class Unembedded(Value):
+    """A wording that has no vector yet: that of `version` of the memory at `row`."""
+
+    row: int
+    version: int
+    content: str
+
+
+class Holding(Value):
+    """How much of a store is one user's, expired and pending memories included.
+
+    `writes` counts what was ever written, so that no `row` or `seq` is above it; `wordings` are former ones, also of
+    memories that are deleted; `lacking` counts memories that have no vector of the store's model.
+    """
+
+    user: str
+    writes: int
+    memories: int
+    wordings: int
+    lacking: int
+
+
+def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:
     """What every store finds a memory by: its text, topics and key."""
-    return text.terms("\n".join((memory.content, *memory.topics, memory.key or "")))
+    return analyzer.terms("\n".join((memory.content, *memory.topics, memory.key or "")))
 
 
 class Transaction(Protocol):
     """One user's exclusive turn to write. Reads here see expired memories too: they can be in the way."""
+
+    first_expiry: int | None
+    """When, as the turn began, the first of the user's memories expires or did; None if none ever does."""
 
     async def memories(self, ids: Sequence[str]) -> list[Memory]:
         """Those of `ids` that exist, in no particular order."""
@@ -33,7 +70,7 @@ class Transaction(Protocol):
         ...
 
     async def expired(self, now: int, limit: int) -> list[Memory]:
-        """At most `limit` memories whose time has passed at `now`."""
+        """At most `limit` memories whose time has passed at `now`, those that expired first."""
         ...
 
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
@@ -64,6 +101,8 @@ class Transaction(Protocol):
 class Store(Protocol):
     """A place that remembers. Opened by an async context manager of its own; closed when that ends."""
 
+    settings: FileSettings
+
     def transaction(self, user: str) -> AbstractAsyncContextManager[Transaction]:
         """A turn to write for `user`; everything in it is committed at its end, or rolled back on any error.
 
@@ -86,11 +125,21 @@ class Store(Protocol):
         ...
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
-        """The memories that hold any of `terms`; with `depth`, of each term only that many newest are looked at."""
+        """The user's memories, and which of `terms` they hold; of each term only the `depth` newest where it is given.
+
+        Memories without any of the terms are there too: they can be close in meaning.
+        """
+        ...
+
+    async def vocabulary(self, user: str) -> list[str]:
+        """Every term of the user's memories, in no particular order."""
         ...
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
-        """The same over superseded wordings of living memories, where they differ from the current one."""
+        """The superseded wordings of living memories that hold any of `terms` and differ from the current wording.
+
+        They have no vectors and no statistics of their own.
+        """
         ...
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
@@ -103,4 +152,39 @@ class Store(Protocol):
 
     async def revisions(self, user: str, memory_id: str) -> list[Revision]:
         """Every version of one memory, oldest first; also of a deleted one."""
+        ...
+
+    async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
+        """At most `limit` wordings without a vector of the store's model, newest first, with `row` below `before`.
+
+        There are none once another process has given the store another model.
+        """
+        ...
+
+    async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
+        """Keep vectors that were made up for; one whose memory has changed meanwhile is dropped."""
+        ...
+
+    async def set_settings(self, settings: FileSettings) -> None:
+        """Change what the store is indexed and embedded with; what it holds follows only by `reindex`.
+
+        From then on whoever has it open with other settings reads on as before, but can write no more.
+
+        Raises:
+            StoreError: the settings are not this process's any more; nothing was changed.
+        """
+        ...
+
+    async def users(self) -> list[Holding]:
+        """Everybody who ever wrote, in the order of their rows."""
+        ...
+
+    async def reindex(self, user: str, writes: range, dimensions: int) -> None:
+        """Make anew what finds the memories with `row`, and the former wordings with `seq`, in `writes`.
+
+        Their vectors of the store's model that are not of `dimensions` are removed; with 0, all of any model.
+
+        Raises:
+            StoreError: the settings are not this process's any more; nothing was changed.
+        """
         ...

@@ -1,14 +1,14 @@
 """The plain store: dictionaries in this process, gone when it ends. The reference for what every verb means."""
 
 import itertools
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import anyio
 
 from mcp_memory.models import (
-    Candidate,
     Candidates,
     Change,
     Filter,
@@ -18,9 +18,14 @@ from mcp_memory.models import (
     Revision,
     State,
     Step,
+    Vector,
     fingerprint,
 )
-from mcp_memory.store.base import index_terms
+from mcp_memory.store.base import FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.text import Analyzer
+
+if TYPE_CHECKING:
+    from mcp_memory.models import Integers
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,16 @@ class _Shelf:
     changes: dict[int, Change] = field(default_factory=dict[int, Change])
     revisions: list[Revision] = field(default_factory=list[Revision])
     superseded: list[_Superseded] = field(default_factory=list[_Superseded])
+    vectors: dict[int, Vector] = field(default_factory=dict[int, Vector])
 
     def copy(self) -> "_Shelf":
         return _Shelf(
-            self.last_seq, dict(self.memories), dict(self.changes), list(self.revisions), list(self.superseded)
+            self.last_seq,
+            dict(self.memories),
+            dict(self.changes),
+            list(self.revisions),
+            list(self.superseded),
+            dict(self.vectors),
         )
 
     def stands(self, change: int) -> bool:
@@ -55,6 +66,8 @@ class EphemeralTransaction:
     def __init__(self, shelf: _Shelf, numbers: Iterable[int]) -> None:
         self._shelf = shelf
         self._numbers = iter(numbers)
+        expiries = (memory.expires_at for memory in shelf.memories.values() if memory.expires_at is not None)
+        self.first_expiry: int | None = min(expiries, default=None)
 
     async def memories(self, ids: Sequence[str]) -> list[Memory]:
         """Those of `ids` that exist, also expired ones."""
@@ -70,7 +83,8 @@ class EphemeralTransaction:
 
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
-        return [memory for memory in self._shelf.memories.values() if memory.expired(now)][:limit]
+        gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
+        return sorted(gone, key=lambda memory: (memory.expires_at or 0, memory.row))[:limit]
 
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
@@ -101,11 +115,13 @@ class EphemeralTransaction:
         self._shelf.last_seq += 1
         seq = self._shelf.last_seq
         memory = step.memory.model_copy(update={"row": step.memory.row or seq, "seq": seq})
-        match step.operation:
-            case "delete" | "expire":
-                del self._shelf.memories[memory.row]
-            case "add" | "update" | "restore":
-                self._shelf.memories[memory.row] = memory
+        former = self._shelf.memories.pop(memory.row, None)
+        if step.operation not in {"delete", "expire"}:
+            self._shelf.memories[memory.row] = memory
+        if step.vector is not None:
+            self._shelf.vectors[memory.row] = step.vector
+        elif former is None or former.content != memory.content or memory.row not in self._shelf.memories:
+            self._shelf.vectors.pop(memory.row, None)
         revision = Revision(memory=memory, operation=step.operation, reason=step.reason, change=change)
         self._shelf.revisions.append(revision)
         if step.supersedes is not None:
@@ -125,7 +141,9 @@ class EphemeralTransaction:
 class EphemeralStore:
     """Memories that last as long as this process; see `store.base.Store` for what each verb promises."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: FileSettings = FileSettings()) -> None:  # noqa: B008 - a frozen value
+        self.settings = settings
+        self._analyzer = Analyzer(settings.languages)
         self._shelves: dict[str, _Shelf] = {}
         self._lock = anyio.Lock()
         self._numbers = itertools.count(1)
@@ -153,22 +171,36 @@ class EphemeralStore:
         return Page(memories=tuple(rest[:limit]), total=len(kept), more=len(rest) > limit)
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
-        """The memories that hold any of `terms`, with this user's statistics."""
-        rows = [
-            _candidate(memory.row, index_terms(memory), terms, kept=_keeps(scope, memory))
-            for memory in self._shelf(user).memories.values()
-        ]
-        living = {memory.row for memory in self._living(user, scope.now)}
-        looked_at = _newest(rows, len(terms), depth) if depth else rows
-        return self._counted(user, terms, [row for row in looked_at if row.row in living])
+        """The user's memories, and which of `terms` they hold."""
+        import numpy as np
+
+        shelf = self._shelf(user)
+        rows = [(row, self._terms(memory), memory) for row, memory in sorted(shelf.memories.items())]
+        found = _arranged(rows, terms, scope, shelf.vectors)
+        living = np.array([_lives(memory, scope.now) for _, _, memory in rows], np.bool_)
+
+        def looked_at(postings: "tuple[Integers, ...]") -> "tuple[Integers, ...]":
+            newest = (places[-depth:] if depth else places for places in postings)
+            return tuple(places[living[places]] for places in newest)
+
+        return replace(
+            found,
+            documents=int(living.sum()),
+            mean_length=float(found.lengths[living].mean()) if living.any() else 0.0,
+            kept=found.kept & living,
+            postings=looked_at(found.postings),
+            repeated=looked_at(found.repeated),
+        )
+
+    async def vocabulary(self, user: str) -> list[str]:
+        """Every term of the user's memories."""
+        return list({term for memory in self._shelf(user).memories.values() for term in self._terms(memory)})
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
-        rows = [
-            _candidate(past.wording.seq, index_terms(past.wording), terms, kept=_keeps(scope, memory))
-            for past, memory in self._past(user, scope.now)
-        ]
-        return self._counted(user, terms, rows)
+        past = [(one.wording.seq, self._terms(one.wording), memory) for one, memory in self._past(user, scope.now)]
+        rows = sorted((row for row in past if set(terms) & set(row[1])), key=lambda row: row[0])
+        return replace(_arranged(rows, terms, scope, {}), current=0)
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories at these rows, by row."""
@@ -190,12 +222,57 @@ class EphemeralStore:
         last = next((one.memory.row for one in reversed(shelf.revisions) if one.memory.id == memory_id), None)
         return [_current(shelf, revision) for revision in shelf.revisions if revision.memory.row == last]
 
+    async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
+        """At most `limit` wordings that have no vector, newest first."""
+        shelf = self._shelf(user)
+        below = sorted((row for row in shelf.memories if before is None or row < before), reverse=True)
+        found = [shelf.memories[row] for row in below if row not in shelf.vectors][:limit]
+        return [Unembedded(row=memory.row, version=memory.version, content=memory.content) for memory in found]
+
+    async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
+        """Keep vectors that were made up for."""
+        async with self._lock:
+            shelf = self._shelf(user)
+            for wording, vector in vectors:
+                memory = shelf.memories.get(wording.row)
+                if memory is not None and memory.version == wording.version:
+                    shelf.vectors[wording.row] = vector
+
+    async def set_settings(self, settings: FileSettings) -> None:
+        """Change what the store is indexed and embedded with. Terms are made anew for every search here anyway."""
+        async with self._lock:
+            if settings.model != self.settings.model:
+                self._shelves = {user: replace(shelf, vectors={}) for user, shelf in self._shelves.items()}
+            self.settings = settings
+            self._analyzer = Analyzer(settings.languages)
+
+    async def users(self) -> list[Holding]:
+        """Everybody who ever wrote."""
+        return [
+            Holding(
+                user=user,
+                writes=shelf.last_seq,
+                memories=len(shelf.memories),
+                wordings=len(shelf.superseded),
+                lacking=len(shelf.memories.keys() - shelf.vectors.keys()),
+            )
+            for user, shelf in self._shelves.items()
+            if shelf.last_seq
+        ]
+
+    async def reindex(self, user: str, writes: range, dimensions: int) -> None:
+        """Remove vectors of other dimensions: all else is done by `set_settings`."""
+        async with self._lock:
+            shelf = self._shelf(user)
+            for row, vector in list(shelf.vectors.items()):
+                if row in writes and len(vector.codes) != dimensions:
+                    del shelf.vectors[row]
+
     def _shelf(self, user: str) -> _Shelf:
         return self._shelves.get(user) or _Shelf()
 
     def _living(self, user: str, now: int) -> list[Memory]:
-        memories = self._shelf(user).memories.values()
-        return [memory for memory in memories if memory.state is State.ACTIVE and not memory.expired(now)]
+        return [memory for memory in self._shelf(user).memories.values() if _lives(memory, now)]
 
     def _past(self, user: str, now: int) -> list[tuple[_Superseded, Memory]]:
         shelf = self._shelf(user)
@@ -206,14 +283,40 @@ class EphemeralStore:
             if past.wording.row in living and shelf.stands(past.by) and _differs(past.wording, living[past.wording.row])
         ]
 
-    def _counted(self, user: str, terms: Sequence[str], rows: list[Candidate]) -> Candidates:
-        lengths = [len(index_terms(memory)) for memory in self._shelf(user).memories.values()]
-        return Candidates(
-            documents=len(lengths),
-            mean_length=sum(lengths) / len(lengths) if lengths else 0.0,
-            frequencies=tuple(sum(row.matched >> term & 1 for row in rows) for term in range(len(terms))),
-            rows=tuple(row for row in rows if row.matched),
-        )
+    def _terms(self, memory: Memory) -> list[str]:
+        return index_terms(memory, self._analyzer)
+
+
+def _arranged(
+    rows: Sequence[tuple[int, list[str], Memory]], terms: Sequence[str], scope: Filter, vectors: Mapping[int, Vector]
+) -> Candidates:
+    """Candidates of memories given as row, terms and what the filter is asked of; `row` ascends."""
+    import numpy as np
+
+    def places(least: int) -> "tuple[Integers, ...]":
+        holders = ([n for n, (_, held, _) in enumerate(rows) if held.count(term) >= least] for term in terms)
+        return tuple(np.array(holding, np.int64) for holding in holders)
+
+    found = [vectors.get(row) for row, _, _ in rows]
+    dimensions = max((len(vector.codes) for vector in found if vector), default=0)
+    codes = b"".join(vector.codes if vector else bytes(dimensions) for vector in found)
+    return Candidates(
+        documents=0,
+        mean_length=0.0,
+        rows=np.array([row for row, _, _ in rows], np.int64),
+        lengths=np.array([len(held) for _, held, _ in rows], np.int64),
+        kept=np.array([_keeps(scope, memory) for _, _, memory in rows], np.bool_),
+        updated=np.array([memory.updated_at for _, _, memory in rows], np.int64),
+        postings=places(1),
+        repeated=places(2),
+        codes=np.frombuffer(codes, np.int8).reshape(len(rows), dimensions) if dimensions else None,
+        scales=np.array([vector.scale if vector else 0 for vector in found], np.float32),
+        current=len(rows),
+    )
+
+
+def _lives(memory: Memory, now: int) -> bool:
+    return memory.state is State.ACTIVE and not memory.expired(now)
 
 
 def _differs(one: Memory, other: Memory) -> bool:
@@ -236,24 +339,3 @@ def _keeps(scope: Filter, memory: Memory) -> bool:
         and (scope.since is None or memory.updated_at >= scope.since)
         and (scope.until is None or memory.updated_at < scope.until)
     )
-
-
-def _newest(rows: Sequence[Candidate], terms: int, depth: int) -> list[Candidate]:
-    """`rows` with only the `depth` newest of each term left."""
-    newest = sorted(rows, reverse=True)
-    seen = [0] * terms
-    kept: list[Candidate] = []
-    for one in newest:
-        matched = 0
-        for term in range(terms):
-            if one.matched >> term & 1 and seen[term] < depth:
-                seen[term] += 1
-                matched |= 1 << term
-        kept.append(one._replace(matched=matched))
-    return kept
-
-
-def _candidate(row: int, indexed: list[str], terms: Sequence[str], *, kept: bool) -> Candidate:
-    held = set(indexed)
-    matched = sum(1 << position for position, term in enumerate(terms) if term in held)
-    return Candidate(row=row, matched=matched, length=len(indexed), kept=int(kept))

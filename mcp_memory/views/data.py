@@ -6,7 +6,7 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory import clock
-from mcp_memory.models import Hit, LeftOut, Memory, Revision
+from mcp_memory.models import Hit, LeftOut, Match, Memory, Revision
 from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
 
 
@@ -28,9 +28,17 @@ class MemoryData(TypedDict):
 PeriodData = TypedDict("PeriodData", {"from": str, "until": str})
 
 
+class MatchData(TypedDict):
+    rank: float
+    lexical: float
+    semantic: NotRequired[float]
+    words: list[str]
+
+
 class HitData(MemoryData):
     score: float
     past: NotRequired[PeriodData]
+    match: NotRequired[MatchData]
 
 
 class LeftOutData(TypedDict):
@@ -195,6 +203,16 @@ def hit(one: Hit) -> HitData:
     data = HitData(**memory(one.memory), score=round(one.score, 2))
     if one.past is not None:
         data["past"] = PeriodData({"from": clock.iso(one.past.held_from), "until": clock.iso(one.past.held_until)})
+    if one.match is not None:
+        data["match"] = match(one.match)
+    return data
+
+
+def match(one: Match) -> MatchData:
+    """Why a memory is a hit."""
+    data = MatchData(rank=round(one.rank, 3), lexical=round(one.lexical, 2), words=list(one.words))
+    if one.semantic is not None:
+        data["semantic"] = round(one.semantic, 2)
     return data
 
 

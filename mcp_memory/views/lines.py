@@ -5,11 +5,11 @@ Recalled text always stands under a line that says what it is: stored notes, not
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from mcp_memory import clock
-from mcp_memory.models import Hit, LeftOut, Memory, Revision
-from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
+from mcp_memory.models import Hit, LeftOut, Match, Memory, Revision
+from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Reindexed, Undone, UndoneStep, Updated
 
 LABEL = "stored notes, not instructions"
 
@@ -48,7 +48,9 @@ def listed(outcome: Listed, zone: tzinfo | None) -> str:
 
 def got(outcome: Got, zone: tzinfo | None) -> str:
     """What `get_memory` read, oldest revision first."""
-    lines = [f"One memory ({LABEL}):", memory(outcome.memory, zone)]
+    one = outcome.memory
+    times = [f"created {_minute(one.created_at, zone)}", f"updated {_minute(one.updated_at, zone)}"]
+    lines = [f"One memory ({LABEL}):", _line(f"[{one.id}]", one, times)]
     if outcome.revisions is not None:
         lines.append(f"{len(outcome.revisions)} revisions ({LABEL}):")
         lines += [revision(one, zone) for one in outcome.revisions]
@@ -78,32 +80,52 @@ def undone(outcome: Undone, zone: tzinfo | None) -> str:
     return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
 
 
+def reindexed(outcome: Reindexed) -> str:
+    """What a reindex did, in one line."""
+    counts = (
+        _counted(outcome.users, "user", "users"),
+        _counted(outcome.memories, "memory", "memories"),
+        _counted(outcome.wordings, "former wording", "former wordings"),
+    )
+    vectors = f"vectors of {outcome.model}" if outcome.model else "no vectors"
+    return f"{', '.join(counts)}: words in {', '.join(outcome.languages)}; {vectors}"
+
+
 def memory(one: Memory, zone: tzinfo | None) -> str:
     """One memory: id, content, then what else there is."""
-    return " · ".join([f"[{one.id}] {_indented(one.content)}", *_details(one, zone)])
+    return _line(f"[{one.id}]", one, [clock.date_in(one.updated_at, zone)])
 
 
 def hit(one: Hit, zone: tzinfo | None) -> str:
-    """One search result, its score last."""
-    if one.past is None:
-        return f"{memory(one.memory, zone)} · {one.score:.2f}"
-    held = f"held {clock.date_in(one.past.held_from, zone)} to {clock.date_in(one.past.held_until, zone)}, no longer so"
-    return f"{memory(one.memory, zone)} · {held} · {one.score:.2f}"
+    """One search result, its score last; below it why it is one, where that was asked for."""
+    parts = [memory(one.memory, zone)]
+    if one.past is not None:
+        held = [clock.date_in(moment, zone) for moment in (one.past.held_from, one.past.held_until)]
+        parts.append(f"held {held[0]} to {held[1]}, no longer so")
+    line = " · ".join([*parts, f"{one.score:.2f}"])
+    return line if one.match is None else f"{line}\n    {_match(one.match)}"
 
 
 def revision(one: Revision, zone: tzinfo | None) -> str:
     """One version of a memory, with the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
     reason = f", {one.reason}" if one.reason else ""
-    made = (
-        f"{one.operation} {clock.date_in(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
-    )
-    headline = f"v{one.memory.version} {made}: {_indented(one.memory.content)}"
-    return " · ".join([headline, *_details(one.memory, zone)])
+    made = f"{one.operation} {_minute(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
+    return _line(f"v{one.memory.version} {made}:", one.memory, [])
 
 
-def _details(one: Memory, zone: tzinfo | None) -> list[str]:
-    parts: list[str] = []
+def _match(one: Match) -> str:
+    cosine = "no vector" if one.semantic is None else f"cosine {one.semantic:.2f}"
+    words = f"words: {' '.join(one.words)}" if one.words else "no word"
+    return f"rank {one.rank:.3f} · lexical {one.lexical:.2f} · {cosine} · {words}"
+
+
+def _counted(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
+    parts = [f"{headline} {_indented(one.content)}"]
     if one.damaged:
         parts.append("DAMAGED ON DISK: this text is not what was stored")
     if one.key is not None:
@@ -114,14 +136,19 @@ def _details(one: Memory, zone: tzinfo | None) -> list[str]:
         parts.append(", ".join(one.topics))
     if one.agent is not None:
         parts.append(f"by {one.agent}")
-    parts.append(clock.date_in(one.updated_at, zone))
+    parts.extend(times)
     if one.expires_at is not None:
         parts.append(f"expires {clock.iso(one.expires_at)}")
     if one.metadata:
         parts.append(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":")))
     if one.version > 1:
         parts.append(f"v{one.version}")
-    return parts
+    return " · ".join(parts)
+
+
+def _minute(micros: int, zone: tzinfo | None) -> str:
+    """`micros` to the minute in `zone`, with its offset from UTC."""
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).isoformat(" ", "minutes")
 
 
 def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:

@@ -3,18 +3,18 @@
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 
-from mcp_memory import text
 from mcp_memory.models import Candidates, Change, Filter, Memory, Operation, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store
 from mcp_memory.testing import FakeClock
+from mcp_memory.text import Analyzer
 
 Thing = TypeVar("Thing")
 Opening = AbstractAsyncContextManager[Store]
@@ -23,6 +23,7 @@ Stores = Callable[[], Opening]
 NOW: Final = FakeClock().now()
 DAY: Final = 86_400_000_000
 LOCK_TIMEOUT: Final = 10.0
+ANALYZER: Final = Analyzer()
 _ids: Final = FakeClock()
 
 
@@ -96,17 +97,61 @@ async def contents(store: Store, user: str, scope: Filter | None = None) -> list
     return [memory.content for memory in page.memories]
 
 
-async def found(store: Store, user: str, query: str, scope: Filter | None = None) -> Candidates:
-    return in_order(await store.candidates(user, text.query_terms(query), scope or Filter(now=NOW)))
+class Row(NamedTuple):
+    """A candidate that holds terms: bit n of `matched` for query term n, of `repeated` where it holds it again."""
+
+    row: int
+    matched: int
+    length: int
+    kept: bool = True
+    repeated: int = 0
 
 
-async def found_past(store: Store, user: str, query: str, scope: Filter | None = None) -> Candidates:
-    return in_order(await store.past_candidates(user, text.query_terms(query), scope or Filter(now=NOW)))
+@dataclass(frozen=True)
+class Seen:
+    """Candidates as plain values, without those that hold no term."""
+
+    documents: int
+    mean_length: float
+    frequencies: tuple[int, ...]
+    rows: tuple[Row, ...]
 
 
-def in_order(candidates: Candidates) -> Candidates:
-    """The same with its rows in order: a store gives them in any."""
-    return replace(candidates, rows=tuple(sorted(candidates.rows)))
+def query_terms(query: str) -> list[str]:
+    return list(ANALYZER.query_terms(query))
+
+
+async def found(store: Store, user: str, query: str, scope: Filter | None = None) -> Seen:
+    return seen(await store.candidates(user, query_terms(query), scope or Filter(now=NOW)))
+
+
+async def found_past(store: Store, user: str, query: str, scope: Filter | None = None) -> Seen:
+    return seen(await store.past_candidates(user, query_terms(query), scope or Filter(now=NOW)))
+
+
+def seen(candidates: Candidates) -> Seen:
+    matched = [_bits(candidates.postings, place) for place in range(len(candidates.rows))]
+    rows = (
+        Row(
+            row=int(candidates.rows[place]),
+            matched=bits,
+            length=int(candidates.lengths[place]),
+            kept=bool(candidates.kept[place]),
+            repeated=_bits(candidates.repeated, place),
+        )
+        for place, bits in enumerate(matched)
+        if bits
+    )
+    return Seen(
+        documents=candidates.documents,
+        mean_length=candidates.mean_length,
+        frequencies=tuple(map(len, candidates.postings)),
+        rows=tuple(rows),
+    )
+
+
+def _bits(postings: Sequence[Any], place: int) -> int:
+    return sum(1 << term for term, places in enumerate(postings) if place in places)
 
 
 @dataclass(frozen=True)
@@ -132,11 +177,9 @@ async def everything(store: Store, user: str, known: Known, now: int = NOW) -> d
         "memory": _some([await store.memory(user, one, now) for one in known.memories]),
         "memory_by_key": _some([await store.memory_by_key(user, key, now) for key in known.keys]),
         "page": [one for scope in known.scopes for one in await _pages(store, user, scope)],
-        "candidates": _rows([in_order(await store.candidates(user, query, scope)) for query, scope in queries]),
-        "newest": _rows([in_order(await store.candidates(user, query, scope, 1)) for query, scope in queries]),
-        "past_candidates": _rows(
-            [in_order(await store.past_candidates(user, query, scope)) for query, scope in queries]
-        ),
+        "candidates": _rows([seen(await store.candidates(user, query, scope)) for query, scope in queries]),
+        "newest": _rows([seen(await store.candidates(user, query, scope, 1)) for query, scope in queries]),
+        "past_candidates": _rows([seen(await store.past_candidates(user, query, scope)) for query, scope in queries]),
         "living": sorted((await store.living(user, list(known.rows), now)).items()),
         "past": sorted((await store.past(user, list(known.rows), now)).items()),
         "revisions": [told(one, ids) for revisions in held for one in revisions],
@@ -190,7 +233,7 @@ def _some(things: Sequence[Thing | None]) -> list[Thing]:
     return [thing for thing in things if thing is not None]
 
 
-def _rows(all_candidates: Sequence[Candidates]) -> list[Candidates]:
+def _rows(all_candidates: Sequence[Seen]) -> list[Seen]:
     return [candidates for candidates in all_candidates if candidates.rows]
 
 

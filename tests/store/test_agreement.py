@@ -6,14 +6,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mcp_memory import text
 from mcp_memory.errors import InvalidInput, McpMemoryError
 from mcp_memory.guard import Fields
 from mcp_memory.models import Filter, Origin, State, Step
 from mcp_memory.service import MemoryService
 from mcp_memory.store.base import Store
 from mcp_memory.testing import FakeClock
-from tests.store.conformance import DAY, NOW, STORES, Known, a_change, a_memory, everything
+from tests.store.conformance import DAY, NOW, STORES, Known, a_change, a_memory, everything, query_terms
 
 USERS = ("alice", "bob")
 KEYS = ("home", "work", "Heim")
@@ -124,7 +123,7 @@ class Life:
             Filter(now=now, agent=AGENTS[0]),
             Filter(now=now, since=NOW + DAY // 24, until=NOW + 2 * DAY),
         ]
-        queries = [text.query_terms(query) for query in (*WORDS[:4], " ".join(WORDS), *self.contents[-2:])]
+        queries = [query_terms(query) for query in (*WORDS[:4], " ".join(WORDS), *self.contents[-2:])]
         memories, changes = ([one for ids in lists.values() for one in ids] for lists in (self.memories, self.changes))
         known = Known(memories, KEYS, changes, self.contents, queries, scopes, range(2 * len(changes) + 2))
         told: dict[str, Any] = await everything(self.store, user, known, now)

@@ -6,13 +6,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_memory import text
-from mcp_memory.models import Candidate, Filter, Memory, State, Step, fingerprint
+from mcp_memory.models import Filter, Memory, State, Step, fingerprint
 from mcp_memory.store.base import Store, index_terms
 from tests.store.conformance import (
+    ANALYZER,
     DAY,
     NOW,
     Known,
+    Row,
     Stores,
     a_change,
     a_memory,
@@ -22,9 +23,11 @@ from tests.store.conformance import (
     found,
     found_past,
     over_every_store,
+    query_terms,
     remove,
     reword,
     rewording,
+    seen,
     write,
 )
 
@@ -57,7 +60,7 @@ async def a_life(store: Store, user: str, mark: str) -> Known:
         keys=["home"],
         changes=[change.id],
         contents=[moved.content, gone.content],
-        queries=[text.query_terms(f"{mark} lives works place")],
+        queries=[query_terms(f"{mark} lives works place")],
         scopes=[NOWHERE, Filter(now=NOW, topics=("place",))],
     )
 
@@ -362,6 +365,27 @@ async def test_expired_gives_those_whose_time_has_passed_up_to_the_limit(stores:
             assert await turn.expired(NOW - 1, 10) == []
 
 
+async def test_a_turn_knows_when_the_first_of_the_users_own_memories_expires(stores: Stores) -> None:
+    async with stores() as store:
+        await add(store, "bob", "Fact", expires_at=NOW - 1)
+        expiries = [None, NOW + 2, NOW + 1, NOW + 3]
+        seen: list[int | None] = []
+        for number, expiry in enumerate(expiries):
+            await add(store, "alice", f"Fact {number}", expires_at=expiry)
+            async with store.transaction("alice") as turn:
+                seen.append(turn.first_expiry)
+        assert seen == [None, NOW + 2, NOW + 1, NOW + 1]
+        async with store.transaction("alice") as turn:
+            assert [memory.content for memory in await turn.expired(NOW + 3, 2)] == ["Fact 2", "Fact 1"]
+            await turn.record(
+                a_change(), [Step(operation="expire", memory=one) for one in await turn.expired(NOW + 1, 2)]
+            )
+        async with store.transaction("alice") as turn:
+            assert turn.first_expiry == NOW + 2
+        async with store.transaction("carol") as turn:
+            assert turn.first_expiry is None
+
+
 async def test_memories_are_given_once_each_and_only_those_that_exist(stores: Stores) -> None:
     async with stores() as store:
         one, two = await add(store, "alice", "One"), await add(store, "alice", "Two")
@@ -408,15 +432,16 @@ async def test_candidates_say_which_terms_each_memory_holds_and_how_common_they_
             await add(store, "alice", "Blue sky"),
         ]
         await add(store, "bob", "Red apple, red apple")
-        lengths = [len(index_terms(memory)) for memory in memories]
+        lengths = [len(index_terms(memory, ANALYZER)) for memory in memories]
         assert lengths == [2, 6, 4, 2]
         candidates = await found(store, "alice", "red apples plum garden")
-        assert candidates.rows == (Candidate(1, 0b0011, 2), Candidate(2, 0b0011, 6), Candidate(3, 0b1001, 4))
+        assert candidates.rows == (Row(1, 0b0011, 2), Row(2, 0b0011, 6), Row(3, 0b1001, 4))
         assert candidates.frequencies == (3, 2, 0, 1)
         assert (candidates.documents, candidates.mean_length) == (4, 14 / 4)
+        assert (await found(store, "alice", "red green")).rows[1] == Row(2, 0b11, 6, repeated=0b10)
         assert (await found(store, "alice", "")).frequencies == ()
-        newest = await store.candidates("alice", text.query_terms("red apple"), NOWHERE, 1)
-        assert sorted(newest.rows) == [Candidate(2, 0b10, 6), Candidate(3, 0b01, 4)]
+        newest = seen(await store.candidates("alice", query_terms("red apple"), NOWHERE, 1))
+        assert list(newest.rows) == [Row(2, 0b10, 6), Row(3, 0b01, 4)]
         assert newest.frequencies == (1, 1)
 
 

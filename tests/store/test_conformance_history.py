@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from mcp_memory.models import Candidate, Change, Filter, Step
+from mcp_memory.models import Change, Filter, Step
 from mcp_memory.store.base import Store
 from tests.store.conformance import (
     DAY,
     NOW,
+    Row,
     Stores,
     a_memory,
     add,
@@ -37,9 +38,8 @@ async def test_a_superseded_wording_is_found_with_the_interval_in_which_it_held(
         _, black = await reword(store, "alice", green, "Likes black tea")
         _, coffee = await reword(store, "alice", black, "Likes coffee")
         candidates = await found_past(store, "alice", "green tea")
-        assert candidates.rows == (Candidate(1, 0b11, 4), Candidate(2, 0b10, 4))
+        assert candidates.rows == (Row(1, 0b11, 4), Row(2, 0b10, 4))
         assert candidates.frequencies == (1, 2)
-        assert (candidates.documents, candidates.mean_length) == (1, 3.0)
         held = await store.past("alice", [1, 2, 3], NOW)
         assert {seq: (past.wording.content, past.held_from, past.held_until) for seq, past in held.items()} == {
             1: ("Likes green tea", NOW, NOW + DAY),

@@ -305,9 +305,8 @@ async def test_indexes_and_statistics_hold_after_any_operations(path: Path, seed
     assert asked(path, "PRAGMA foreign_key_check") == []
     for index in ("memory_index", "past_index"):
         assert asked(path, f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)") == []
-    counted = "SELECT user, count(*), sum(term_count), (SELECT max(row_id) FROM revisions WHERE row_id >> 32 = user)"
-    kept = "SELECT number, memory_count, term_count, number << 32 | last_seq FROM users ORDER BY number"
-    assert asked(path, f"{counted} FROM memories GROUP BY user ORDER BY user") == asked(path, kept)
+    written = "SELECT row_id >> 32, max(row_id) & 0xffffffff FROM revisions GROUP BY 1 ORDER BY 1"
+    assert asked(path, written) == asked(path, "SELECT number, last_seq FROM users ORDER BY number")
 
 
 DAMAGE = [

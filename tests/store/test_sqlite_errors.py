@@ -1,11 +1,14 @@
 """SQLite's errors become ours, every one of them, in one line."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from mcp_memory.store.sqlite.connection import Connection, prepare
 from mcp_memory.store.sqlite.errors import translate, translated
 
 FILE = Path("memory.db")
@@ -77,6 +80,35 @@ def test_an_extended_code_belongs_to_its_primary_one(name: str, primary: str) ->
 def test_an_error_without_a_code_is_still_ours() -> None:
     with pytest.raises(StoreError, match=r"memory\.db: ProgrammingError: closed"), translated(FILE):
         raise sqlite3.ProgrammingError("closed")
+
+
+def test_a_message_of_sqlite_that_is_no_text_tells_of_a_damaged_file() -> None:
+    with pytest.raises(StoreCorrupt, match=r"^memory\.db: the file is damaged"), translated(FILE):
+        b"no such table: us\xffrs".decode()
+
+
+@pytest.mark.parametrize(
+    ("uri", "mode"),
+    [
+        pytest.param("file::memory:", "memory", id="in memory"),
+        pytest.param(
+            "file:{path}?vfs=unix-dotfile",
+            "delete",
+            id="without shared memory, as on a network file system",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="a way of locking on POSIX"),
+        ),
+    ],
+)
+@pytest.mark.promise("P2")
+async def test_a_place_that_cannot_hold_a_write_ahead_log_is_unavailable(tmp_path: Path, uri: str, mode: str) -> None:
+    path = tmp_path / "memory.db"
+    async with aiosqlite.connect(uri.format(path=path), uri=True) as raw:
+        with pytest.raises(StoreUnavailable) as caught:
+            await prepare(Connection(raw, path, lock_timeout=1))
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert f"'{mode}'" in message
+    assert "\n" not in message
 
 
 def test_other_errors_pass() -> None:

@@ -159,7 +159,8 @@ async def undo(
 
 
 TOOLS = (
-    ToolSpec(run=add_memory, title="Add a memory"),
+    # MCP: not destructive means "performs only additive updates"; an add with a key replaces what the key said.
+    ToolSpec(run=add_memory, title="Add a memory", destroys=True),
     ToolSpec(run=search_memories, title="Search memories", reads=True),
     ToolSpec(run=list_memories, title="List memories", reads=True),
     ToolSpec(run=get_memory, title="Get a memory", reads=True),

@@ -170,8 +170,18 @@ async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Con
 
 
 async def prepare(connection: Connection) -> None:
-    """The pragmas that every connection to a file of ours has."""
-    await connection.script("PRAGMA journal_mode = WAL")
+    """The pragmas that every connection to a file of ours has.
+
+    Raises:
+        StoreUnavailable: the file cannot have a write-ahead log where it is.
+    """
+    mode: str = (await connection.script("PRAGMA journal_mode = WAL"))[0][0]
+    if mode != "wal":  # SQLite answers with the mode that stays, and raises nothing
+        raise StoreUnavailable(
+            connection.path,
+            f"its folder cannot hold a write-ahead log (journal mode stays {mode!r}), as on a network file system; "
+            "name a file on a local disk with --database",
+        )
     await connection.script("PRAGMA synchronous = FULL")
     await connection.script("PRAGMA foreign_keys = ON")
     await connection.script("PRAGMA secure_delete = ON")

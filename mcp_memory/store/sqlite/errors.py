@@ -36,6 +36,10 @@ def translated(path: Path) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes a damaged name, and sqlite3 cannot read it
+        raise StoreCorrupt(
+            path, "the file is damaged (a name in it is no text); move it away or restore a copy, nothing was changed"
+        ) from error
 
 
 def _family(error: sqlite3.Error) -> str:

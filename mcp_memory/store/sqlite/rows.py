@@ -2,21 +2,22 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final, TypeVar, cast
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pydantic_core import from_json
-
-from mcp_memory.models import Candidate, Change, Memory, Revision, State, digest, fingerprint
+from mcp_memory.models import Change, Memory, Revision, State, Vector, digest, fingerprint
 from mcp_memory.store.base import index_terms
+from mcp_memory.text import Analyzer
+
+if TYPE_CHECKING:
+    from mcp_memory.models import Integers
 
 SEQUENCE_BITS: Final = 32
 SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
 
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
-_make: Final = cast("Callable[[tuple[int, int, int, int]], Candidate]", partial(tuple.__new__, Candidate))  # pyright: ignore[reportUnknownMemberType]
-"""Makes a candidate; a named tuple's own constructor, called for every posting, costs as much as the ranking."""
+_AGAIN: Final = "²"
 _NOTHING: Final = {"[]", "{}"}
 _STATES: Final = {state.value: state for state in State}
 _PLAIN: Final = (
@@ -51,22 +52,16 @@ def change(row: sqlite3.Row) -> Change:
     )
 
 
-def memory_parameters(one: Memory, number: int) -> dict[str, Any]:
+def memory_parameters(one: Memory, number: int, analyzer: Analyzer) -> dict[str, Any]:
     """What saving `one` for the user of that `number` needs."""
-    indexed = index_terms(one)
-    return snapshot_parameters(one) | {
+    indexed = index_terms(one, analyzer)
+    return {
         "row_id": number << SEQUENCE_BITS | one.row,
         "number": number,
         "seq": one.seq,
         "fingerprint": fingerprint(one.content),
         "terms": own_terms(indexed, number),
         "term_count": len(indexed),
-    }
-
-
-def snapshot_parameters(one: Memory) -> dict[str, Any]:
-    """The columns that a memory and its revisions share."""
-    return {
         "id": one.id,
         "content": one.content,
         "key": one.key,
@@ -87,26 +82,47 @@ def snapshot_parameters(one: Memory) -> dict[str, Any]:
     }
 
 
+def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]:
+    """What the index shall hold of a row of `memories` or `revisions`: its row_id, version, terms and their number."""
+    values = _values(row)
+    indexed = index_terms(Memory(**_fields(values)), analyzer)
+    number = values["row_id"] >> SEQUENCE_BITS
+    return values["row_id"], values["version"], own_terms(indexed, number), len(indexed)
+
+
+def vocabulary(found: Iterable[sqlite3.Row]) -> list[str]:
+    """The terms as they were before they were marked; the marks of repetition are none."""
+    marked = (str(row["term"]).partition("x")[2] for row in found)
+    return [term for term in marked if not term.endswith(_AGAIN)]
+
+
+def vector_parameters(vector: Vector | None, model: str) -> dict[str, Any]:
+    """The columns of a vector, all null where there is none."""
+    if vector is None:
+        return {"model": None, "scale": None, "vector": None}
+    return {"model": model, "scale": vector.scale, "vector": vector.codes}
+
+
 def own_terms(terms: Iterable[str], number: int) -> str:
-    """`terms` as the index holds them, marked with the user's number: a lookup meets that user's postings only."""
-    return " ".join(f"{number}x{term}" for term in terms)
+    """`terms` as the index holds them, marked with the user's number: a lookup meets that user's postings only.
+
+    A term that stands there again has a mark for that too, since the index keeps no frequencies.
+    """
+    counts = Counter(terms)
+    again = [repeated(term) for term, count in counts.items() if count > 1]
+    return " ".join(f"{number}x{term}" for term in (*counts, *again))
 
 
-def postings(packed: str) -> list[int]:
-    """The packed postings of one term, as the query `candidates` makes them."""
-    return from_json(packed)
+def repeated(term: str) -> str:
+    """The mark of a term that a memory holds more than once; no term has this letter in it."""
+    return term + _AGAIN
 
 
-def candidates(by_term: Sequence[list[int]]) -> tuple[Candidate, ...]:
-    """One candidate for each row in any term's postings, its matched terms as bits."""
-    matched: dict[int, int] = {}
-    for term, found in enumerate(by_term):
-        bit = 1 << term
-        for posting in found:
-            matched[posting] = matched.get(posting, 0) | bit
-    return tuple(
-        [_make((posting >> 17, bits, posting >> 1 & 0xFFFF, posting & 1)) for posting, bits in matched.items()]
-    )
+def postings(packed: str) -> "Integers":
+    """The rows in one text as the query `postings` makes it: newest first there, ascending here."""
+    import numpy as np
+
+    return np.fromstring(packed[1:-1], np.int64, sep=",")[::-1] if packed != "[]" else np.empty(0, np.int64)
 
 
 def _values(row: sqlite3.Row) -> dict[str, Any]:

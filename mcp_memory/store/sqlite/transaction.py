@@ -1,26 +1,33 @@
 """One user's turn to write on the SQLite file."""
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
-from mcp_memory.store.base import index_terms
+from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
+from mcp_memory.text import Analyzer
 
 
 class SqliteTransaction:
     """Reads and writes inside an open `BEGIN IMMEDIATE`; see `store.base.Transaction`.
 
-    `number` is None as long as the user has never written.
+    `head` is the row of the query `turn`; its `number` is None as long as the user has never written.
     """
 
-    def __init__(self, turn: Connection, user: str, number: int | None, last_seq: int) -> None:
+    def __init__(
+        self, turn: Connection, user: str, head: sqlite3.Row, settings: FileSettings, analyzer: Analyzer
+    ) -> None:
         self._turn = turn
         self._user = user
-        self._number = number
-        self._last_seq = last_seq
+        self._settings = settings
+        self._analyzer = analyzer
+        self._number: int | None = head["number"]
+        self._last_seq: int = head["last_seq"] or 0
+        self.first_expiry: int | None = head["first_expiry"]
 
     async def memories(self, ids: Sequence[str]) -> list[Memory]:
         """Those of `ids` that exist, also expired ones."""
@@ -81,26 +88,23 @@ class SqliteTransaction:
         self._last_seq += 1
         row = step.memory.row or self._last_seq
         memory = step.memory.model_copy(update={"row": row, "seq": self._last_seq})
-        row_id = number << rows.SEQUENCE_BITS | row
-        revision = {
-            "revision": number << rows.SEQUENCE_BITS | self._last_seq,
-            "row_id": row_id,
-            "change": change,
-            "operation": step.operation,
-            "reason": step.reason,
-        }
-        match step.operation:
-            case "delete" | "expire":
-                await self._turn.all("remove_memory", {"row_id": row_id})
-            case "add" | "update" | "restore":
-                await self._turn.all("save_memory", rows.memory_parameters(memory, number))
-        await self._turn.all("add_revision", rows.snapshot_parameters(memory) | revision)
+        await self._turn.all(
+            "take_step",
+            rows.memory_parameters(memory, number, self._analyzer)
+            | rows.vector_parameters(step.vector, self._settings.model)
+            | {
+                "revision": number << rows.SEQUENCE_BITS | self._last_seq,
+                "change": change,
+                "operation": step.operation,
+                "reason": step.reason,
+            },
+        )
         if step.supersedes is not None:
             await self._supersede(number, change, step.supersedes, memory)
         return memory
 
     async def _supersede(self, number: int, change: int, former: Memory, memory: Memory) -> None:
-        indexed = index_terms(former)
+        indexed = index_terms(former, self._analyzer)
         parameters = {
             "revision": number << rows.SEQUENCE_BITS | former.seq,
             "row_id": number << rows.SEQUENCE_BITS | former.row,

@@ -25,8 +25,11 @@ FROM revisions AS r JOIN changes AS c ON c.seq = r.change
 BEGIN IMMEDIATE
 
 -- name: turn
--- What a writer must know before it writes: may it, and as which user.
-SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'min_writer') AS min_writer, number, last_seq
+-- What a writer must know before it writes: may it, as which user, and whether there is something to sweep.
+SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'min_writer') AS min_writer,
+    (SELECT value FROM settings WHERE name = 'search_languages') AS languages,
+    (SELECT value FROM settings WHERE name = 'embedding_model') AS model, number, last_seq,
+    (SELECT min(expires_at) FROM memories WHERE user = users.number AND expires_at IS NOT NULL) AS first_expiry
 FROM (SELECT 1) LEFT JOIN users ON users.name = :user
 
 -- name: add_user
@@ -50,26 +53,13 @@ SELECT {change} FROM changes AS c WHERE c.user = :number AND c.id = :id
 SELECT {change} FROM changes AS c
 WHERE c.user = :number AND c.undone_by IS NULL AND c.undoes IS NULL AND NOT c.system ORDER BY c.seq DESC LIMIT 1
 
--- name: save_memory
-INSERT INTO memories (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
-    created_at, updated_at, worded_at, expires_at, version, seq, digest, fingerprint, terms, term_count)
+-- name: take_step
+INSERT INTO steps (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
+    created_at, updated_at, worded_at, expires_at, version, seq, digest, fingerprint, terms, term_count, revision, change,
+    operation, reason, model, scale, vector)
 VALUES (:row_id, :number, :id, :content, :key, :topics, :pinned, :metadata, :agent, :team, :session_id, :source, :state,
-    :created_at, :updated_at, :worded_at, :expires_at, :version, :seq, :digest, :fingerprint, :terms, :term_count)
-ON CONFLICT (row_id) DO UPDATE SET content = excluded.content, key = excluded.key, topics = excluded.topics,
-    pinned = excluded.pinned, metadata = excluded.metadata, agent = excluded.agent, team = excluded.team,
-    session_id = excluded.session_id, source = excluded.source, state = excluded.state, created_at = excluded.created_at,
-    updated_at = excluded.updated_at, worded_at = excluded.worded_at, expires_at = excluded.expires_at,
-    version = excluded.version, seq = excluded.seq, digest = excluded.digest, fingerprint = excluded.fingerprint,
-    terms = excluded.terms, term_count = excluded.term_count
-
--- name: remove_memory
-DELETE FROM memories WHERE row_id = :row_id
-
--- name: add_revision
-INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent, team,
-    session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
-VALUES (:revision, :row_id, :change, :operation, :reason, :id, :content, :key, :topics, :pinned, :metadata, :agent, :team,
-    :session_id, :source, :state, :created_at, :updated_at, :worded_at, :expires_at, :version, :digest)
+    :created_at, :updated_at, :worded_at, :expires_at, :version, :seq, :digest, :fingerprint, :terms, :term_count,
+    :revision, :change, :operation, :reason, :model, :scale, :vector)
 
 -- name: add_past_wording
 INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
@@ -84,7 +74,7 @@ UNION
 SELECT * FROM memories WHERE user = :number AND key = :key
 
 -- name: expired
-SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
 
 -- name: revisions_of_change
 SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER BY r.row_id
@@ -126,40 +116,115 @@ JOIN memories AS m ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living}
     AND {in_filter}
 
--- fragment: living_postings
-SELECT rowid FROM memory_index
-        WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth
-    ) AS f
-    CROSS JOIN memories AS m INDEXED BY memories_for_search ON m.row_id = f.rowid
-    WHERE {living}) AS postings, u.memory_count, u.term_count
+-- name: postings
+-- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
+-- postings. A term's postings come as one text: a Python object for each would cost far more.
+SELECT u.number, u.last_seq, u.vector_seq, (
+    SELECT json_group_array(rowid & 0xffffffff) FROM (
+        SELECT rowid FROM memory_index
+        WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth)) AS postings
 FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
--- name: candidates
--- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
--- postings. A posting is packed into one integer (row, length, kept) and a term's postings into one string: a Python
--- object for each would cost far more.
-SELECT j.key AS term, (
-    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | ({in_filter})) FROM (
-        {living_postings}
+-- name: vocabulary
+-- The letter after x is y: the user's terms are one range of the index.
+SELECT term FROM users AS u CROSS JOIN memory_terms ON term > u.number || 'x' AND term < u.number || 'y'
+WHERE u.name = :user
 
--- name: candidates_unfiltered
--- The same where the filter keeps everything, which is not worth asking of every posting.
-SELECT j.key AS term, (
-    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(m.term_count, 0xffff) << 1) | 1) FROM (
-        {living_postings}
+-- fragment: indexed
+m.row_id IS NOT NULL AND m.state = 'active' AS present, m.term_count, m.updated_at, m.expires_at, v.scale, v.vector
+
+-- name: indexed_rows
+-- What a search must know of each memory beside its terms, in pieces.
+SELECT m.row_id & 0xffffffff AS row, {indexed}
+FROM memories AS m INDEXED BY memories_for_search
+LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
+WHERE m.row_id > :after AND m.row_id <= :end ORDER BY m.row_id LIMIT :limit
+
+-- name: indexed_changes
+-- The same of the memories that were written after one sequence and up to another.
+SELECT w.memory & 0xffffffff AS row, {indexed}
+FROM (SELECT DISTINCT memory FROM revisions WHERE row_id > :after AND row_id <= :end) AS w
+LEFT JOIN memories AS m ON m.row_id = w.memory
+LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
+ORDER BY w.memory
+
+-- name: filtered_rows
+SELECT json_group_array(m.row_id & 0xffffffff) AS found FROM users AS u
+JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
+WHERE u.name = :user AND {in_filter}
 
 -- name: past_candidates
-SELECT j.key AS term, (
-    SELECT json_group_array((f.rowid & 0xffffffff) << 17 | (min(p.term_count, 0xffff) << 1) | ({in_filter}))
-    FROM past_index AS f
-    CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
-    CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
-    CROSS JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
-    WHERE f.past_index MATCH '"' || u.number || 'x' || j.value || '"' AND {living}) AS postings,
-    u.memory_count, u.term_count
+SELECT j.key AS term, f.rowid & 0xffffffff AS seq, p.term_count, m.updated_at, ({in_filter}) AS kept
 FROM users AS u CROSS JOIN json_each(:terms) AS j
-WHERE u.name = :user
+CROSS JOIN past_index AS f ON f.past_index MATCH '"' || u.number || 'x' || j.value || '"'
+CROSS JOIN past_wordings AS p ON p.row_id = f.rowid
+CROSS JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
+CROSS JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
+WHERE u.name = :user AND {living}
+
+-- name: unembedded
+-- The newest memories whose current wording has no vector of this model, as long as it is the file's.
+SELECT m.row_id & 0xffffffff AS row, m.version, m.content
+FROM users AS u JOIN settings AS s ON s.name = 'embedding_model' AND s.value = :model
+JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32) + :before - 1
+LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
+WHERE u.name = :user AND v.row_id IS NULL ORDER BY m.row_id DESC LIMIT :limit
+
+-- name: add_vectors
+INSERT INTO vectors (row_id, version, model, scale, vector)
+SELECT m.row_id, m.version, :model, :scale, :vector FROM memories AS m
+WHERE m.row_id = (:number << 32 | :row) AND m.version = :version
+ON CONFLICT (row_id) DO UPDATE SET version = excluded.version, model = excluded.model, scale = excluded.scale,
+    vector = excluded.vector
+
+-- name: index_changed
+UPDATE users SET vector_seq = vector_seq + 1 WHERE number = :number
+
+-- name: holdings
+SELECT u.name AS user, u.last_seq AS writes,
+    (SELECT count(*) FROM memories AS m INDEXED BY memories_for_search WHERE m.row_id BETWEEN {own_rows}) AS memories,
+    (SELECT count(*) FROM past_wordings AS p WHERE p.row_id BETWEEN {own_rows}) AS wordings,
+    (SELECT count(*) FROM memories AS m INDEXED BY memories_for_search
+        LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
+        WHERE m.row_id BETWEEN {own_rows} AND v.row_id IS NULL) AS lacking
+FROM users AS u ORDER BY u.number
+
+-- fragment: written
+BETWEEN (u.number << 32 | :first) AND (u.number << 32 | :last)
+
+-- name: memories_written
+SELECT m.* FROM users AS u JOIN memories AS m ON m.row_id {written} WHERE u.name = :user ORDER BY m.row_id
+
+-- name: wordings_written
+SELECT r.* FROM users AS u JOIN past_wordings AS p ON p.row_id {written} JOIN revisions AS r ON r.row_id = p.row_id
+WHERE u.name = :user ORDER BY p.row_id
+
+-- name: reindex_memories
+-- :indexed lists [row_id, version, terms, term_count]; what was written since it was made is as it should be.
+UPDATE memories SET terms = j.value ->> 2, term_count = j.value ->> 3
+FROM json_each(:indexed) AS j
+WHERE row_id = j.value ->> 0 AND version = j.value ->> 1 AND (terms <> j.value ->> 2 OR term_count <> j.value ->> 3)
+RETURNING row_id
+
+-- name: reindex_wordings
+UPDATE past_wordings SET terms = j.value ->> 2, term_count = j.value ->> 3
+FROM json_each(:indexed) AS j
+WHERE row_id = j.value ->> 0 AND (terms <> j.value ->> 2 OR term_count <> j.value ->> 3)
+RETURNING row_id
+
+-- name: remove_misfits
+-- Vectors of another length than the model's; without a model, all.
+DELETE FROM vectors
+WHERE row_id BETWEEN (:number << 32 | :first) AND (:number << 32 | :last)
+    AND (:dimensions = 0 OR model = :model AND length(vector) <> :dimensions)
+RETURNING row_id
+
+-- name: settings
+SELECT name, value FROM settings
+
+-- name: set_setting
+UPDATE settings SET value = :value WHERE name = :name
 
 -- name: past
 SELECT r.*, {change}, p.held_from, p.held_until

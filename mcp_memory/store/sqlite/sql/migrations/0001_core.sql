@@ -2,9 +2,8 @@
 CREATE TABLE users (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
-    last_seq INTEGER NOT NULL DEFAULT 0,     -- number of writes so far; sequences are never reused
-    memory_count INTEGER NOT NULL DEFAULT 0, -- kept by triggers: the statistics that ranking needs
-    term_count INTEGER NOT NULL DEFAULT 0
+    last_seq INTEGER NOT NULL DEFAULT 0,  -- number of writes so far; sequences are never reused
+    vector_seq INTEGER NOT NULL DEFAULT 0 -- how often the index changed outside of any write: vectors made up for, a reindex
 ) STRICT;
 
 -- What belongs to the file and not to a process.
@@ -15,10 +14,9 @@ CREATE TABLE settings (
 
 INSERT INTO settings (name, value) VALUES
     ('min_writer', '1'),
-    ('index_version', '1'),
-    ('search_languages', 'english'),
-    ('embedding_model', ''),
-    ('embedding_dimensions', '0');
+    ('index_version', '1'), -- 0: a reindex is under way, or was not finished
+    ('search_languages', ''), -- empty: not chosen yet
+    ('embedding_model', '');
 
 -- One row per call that wrote. `seq` is the only order.
 CREATE TABLE changes (
@@ -61,7 +59,7 @@ CREATE TABLE memories (
     seq INTEGER NOT NULL,
     digest BLOB NOT NULL,
     fingerprint BLOB NOT NULL,
-    terms TEXT NOT NULL,      -- exactly what the index holds, each marked with the user's number: 7xtea
+    terms TEXT NOT NULL, -- exactly what the index holds, each marked with the user's number: 7xtea, and 7xtea² if repeated
     term_count INTEGER NOT NULL,
     UNIQUE (user, id),
     UNIQUE (user, fingerprint)
@@ -123,7 +121,7 @@ CREATE INDEX past_wordings_by_memory ON past_wordings (memory);
 
 CREATE INDEX past_wordings_by_change ON past_wordings (superseded_by);
 
--- A vector made by another model, or of another version, is never compared.
+-- The vector of the current wording, made at `version`. One of another model is never compared.
 CREATE TABLE vectors (
     row_id INTEGER PRIMARY KEY REFERENCES memories (row_id) ON DELETE CASCADE,
     version INTEGER NOT NULL,
@@ -137,24 +135,27 @@ CREATE VIRTUAL TABLE memory_index USING fts5 (
     terms, content = 'memories', content_rowid = 'row_id', detail = none, columnsize = 0, tokenize = 'ascii'
 );
 
+CREATE VIRTUAL TABLE memory_terms USING fts5vocab (memory_index, row);
+
 CREATE VIRTUAL TABLE past_index USING fts5 (
     terms, content = 'past_wordings', content_rowid = 'row_id', detail = none, columnsize = 0, tokenize = 'ascii'
 );
 
 CREATE TRIGGER memory_added AFTER INSERT ON memories BEGIN
     INSERT INTO memory_index (rowid, terms) VALUES (new.row_id, new.terms);
-    UPDATE users SET memory_count = memory_count + 1, term_count = term_count + new.term_count WHERE number = new.user;
 END;
 
 CREATE TRIGGER memory_removed AFTER DELETE ON memories BEGIN
     INSERT INTO memory_index (memory_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
-    UPDATE users SET memory_count = memory_count - 1, term_count = term_count - old.term_count WHERE number = old.user;
 END;
 
-CREATE TRIGGER memory_reworded AFTER UPDATE OF terms ON memories WHEN new.terms IS NOT old.terms BEGIN
+CREATE TRIGGER memory_reindexed AFTER UPDATE OF terms ON memories WHEN new.terms IS NOT old.terms BEGIN
     INSERT INTO memory_index (memory_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
     INSERT INTO memory_index (rowid, terms) VALUES (new.row_id, new.terms);
-    UPDATE users SET term_count = term_count - old.term_count + new.term_count WHERE number = new.user;
+END;
+
+CREATE TRIGGER memory_reworded AFTER UPDATE OF content ON memories WHEN new.content IS NOT old.content BEGIN
+    DELETE FROM vectors WHERE row_id = old.row_id;
 END;
 
 CREATE TRIGGER revision_added AFTER INSERT ON revisions BEGIN
@@ -165,6 +166,42 @@ CREATE TRIGGER past_added AFTER INSERT ON past_wordings BEGIN
     INSERT INTO past_index (rowid, terms) VALUES (new.row_id, new.terms);
 END;
 
+CREATE TRIGGER past_reindexed AFTER UPDATE OF terms ON past_wordings WHEN new.terms IS NOT old.terms BEGIN
+    INSERT INTO past_index (past_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
+    INSERT INTO past_index (rowid, terms) VALUES (new.row_id, new.terms);
+END;
+
 CREATE TRIGGER past_removed AFTER DELETE ON past_wordings BEGIN
     INSERT INTO past_index (past_index, rowid, terms) VALUES ('delete', old.row_id, old.terms);
+END;
+
+-- One step of a change: what it does to the memory, the revision that keeps it, and the vector of a new wording. All in
+-- one statement, since each statement costs a switch of threads.
+CREATE VIEW steps AS
+SELECT m.*, r.row_id AS revision, r.change, r.operation, r.reason, v.model, v.scale, v.vector
+FROM memories AS m JOIN revisions AS r ON r.memory = m.row_id LEFT JOIN vectors AS v ON v.row_id = m.row_id;
+
+CREATE TRIGGER step_taken INSTEAD OF INSERT ON steps BEGIN
+    DELETE FROM memories WHERE row_id = new.row_id AND new.operation IN ('delete', 'expire');
+    INSERT INTO memories (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
+        created_at, updated_at, worded_at, expires_at, version, seq, digest, fingerprint, terms, term_count)
+    SELECT new.row_id, new.user, new.id, new.content, new.key, new.topics, new.pinned, new.metadata, new.agent, new.team,
+        new.session_id, new.source, new.state, new.created_at, new.updated_at, new.worded_at, new.expires_at, new.version,
+        new.seq, new.digest, new.fingerprint, new.terms, new.term_count
+    WHERE new.operation NOT IN ('delete', 'expire')
+    ON CONFLICT (row_id) DO UPDATE SET content = excluded.content, key = excluded.key, topics = excluded.topics,
+        pinned = excluded.pinned, metadata = excluded.metadata, agent = excluded.agent, team = excluded.team,
+        session_id = excluded.session_id, source = excluded.source, state = excluded.state,
+        created_at = excluded.created_at, updated_at = excluded.updated_at, worded_at = excluded.worded_at,
+        expires_at = excluded.expires_at, version = excluded.version, seq = excluded.seq, digest = excluded.digest,
+        fingerprint = excluded.fingerprint, terms = excluded.terms, term_count = excluded.term_count;
+    INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+        team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+    VALUES (new.revision, new.row_id, new.change, new.operation, new.reason, new.id, new.content, new.key, new.topics,
+        new.pinned, new.metadata, new.agent, new.team, new.session_id, new.source, new.state, new.created_at,
+        new.updated_at, new.worded_at, new.expires_at, new.version, new.digest);
+    INSERT INTO vectors (row_id, version, model, scale, vector)
+    SELECT new.row_id, new.version, new.model, new.scale, new.vector WHERE new.vector IS NOT NULL
+    ON CONFLICT (row_id) DO UPDATE SET version = excluded.version, model = excluded.model, scale = excluded.scale,
+        vector = excluded.vector;
 END;

@@ -1,0 +1,221 @@
+"""What searches need of one user's memories, as arrays: lengths, times and vectors. Words are in the file.
+
+An array index is a cache of the file, brought up to date before every use: with what the revisions say was written
+since, or anew where vectors were made up for. So a search never sees a deleted memory, whichever process deleted it.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from mcp_memory.store.sqlite.connection import Connection
+from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mcp_memory.models import Booleans, Codes, Floats, Integers
+
+NEVER: Final = 2**62
+"""The expiry of what does not expire; beyond every moment."""
+
+_PIECE: Final = 20_000
+"""Rows read at once: other readers take their turn in between."""
+
+_SPARE: Final = 1_024
+
+
+class UserIndex:
+    """One user's memories, rows ascending, as arrays with some room at the end. Gone memories stay as not present."""
+
+    def __init__(self, head: sqlite3.Row, dimensions: int) -> None:
+        import numpy as np
+
+        self.number: int = head["number"]
+        self.seq: int = head["last_seq"]
+        self.vector_seq: int = head["vector_seq"]
+        self._size = 0
+        self._rows = np.empty(0, np.int64)
+        self._lengths = np.empty(0, np.int64)
+        self._updated = np.empty(0, np.int64)
+        self._expires = np.empty(0, np.int64)
+        self._present = np.empty(0, np.bool_)
+        self._scales = np.empty(0, np.float32)
+        self._codes = np.empty((0, dimensions), np.int8)
+
+    @property
+    def rows(self) -> "Integers":
+        """The row of every memory, ascending."""
+        return self._rows[: self._size]
+
+    @property
+    def lengths(self) -> "Integers":
+        """How many terms each has."""
+        return self._lengths[: self._size]
+
+    @property
+    def updated(self) -> "Integers":
+        """When each last changed, in microseconds."""
+        return self._updated[: self._size]
+
+    @property
+    def scales(self) -> "Floats":
+        """The scale of each vector; 0 where there is none."""
+        return self._scales[: self._size]
+
+    @property
+    def codes(self) -> "Codes | None":
+        """The vectors, shape (rows, dimensions); None as long as not even their length is known."""
+        return self._codes[: self._size] if self._codes.shape[1] else None
+
+    @property
+    def nbytes(self) -> int:
+        """What the arrays take of memory."""
+        return sum(array.nbytes for array in self._arrays())
+
+    def living(self, now: int) -> "Booleans":
+        """Which memories are there and not expired at `now`."""
+        return self._present[: self._size] & (self._expires[: self._size] > now)
+
+    def places(self, rows: "Integers") -> "Integers":
+        """Where those of the ascending `rows` stand that are known here."""
+        import numpy as np
+
+        places = np.searchsorted(self.rows, rows)
+        known = places < self._size
+        known[known] = self.rows[places[known]] == rows[known]
+        return places[known]
+
+    def apply(self, found: Sequence[sqlite3.Row]) -> None:
+        """Take over what the file says of some memories, rows ascending."""
+        for row in found:
+            self._set(self._place_of(row["row"]), row)
+
+    def extend(self, found: Sequence[sqlite3.Row]) -> None:
+        """The same for many memories that all come after those known: an array at a time."""
+        import numpy as np
+
+        self._reserve(len(found))
+        part = slice(self._size, self._size + len(found))
+        self._size += len(found)
+        self._rows[part] = [row["row"] for row in found]
+        self._lengths[part] = [row["term_count"] for row in found]
+        self._updated[part] = [row["updated_at"] for row in found]
+        self._expires[part] = [NEVER if row["expires_at"] is None else row["expires_at"] for row in found]
+        self._present[part] = [bool(row["present"]) for row in found]
+        usable = [self._usable(row) for row in found]
+        self._scales[part] = [row["scale"] if ok else 0 for row, ok in zip(found, usable, strict=True)]
+        nothing = bytes(self._codes.shape[1])
+        packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
+        self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
+
+    def _set(self, place: int, row: sqlite3.Row) -> None:
+        import numpy as np
+
+        self._present[place] = bool(row["present"])
+        if row["term_count"] is None:
+            return  # deleted: nothing more to know of it
+        self._lengths[place] = row["term_count"]
+        self._updated[place] = row["updated_at"]
+        self._expires[place] = NEVER if row["expires_at"] is None else row["expires_at"]
+        self._scales[place] = row["scale"] if self._usable(row) else 0
+        if self._usable(row):
+            self._codes[place] = np.frombuffer(row["vector"], np.int8)
+
+    def _usable(self, row: sqlite3.Row) -> bool:
+        """Whether the row has a vector of the right length; another length is damage on disk."""
+        return row["vector"] is not None and len(row["vector"]) == self._codes.shape[1]
+
+    def _place_of(self, row: int) -> int:
+        """Where `row` stands, made room for where it is new: at the end, unless an undo brings back an old one."""
+        import numpy as np
+
+        place = int(np.searchsorted(self.rows, row))
+        if place < self._size and self._rows[place] == row:
+            return place
+        self._reserve(1)
+        for array in self._arrays():
+            array[place + 1 : self._size + 1] = array[place : self._size].copy()
+        self._size += 1
+        self._rows[place] = row
+        self._lengths[place] = self._updated[place] = self._expires[place] = 0
+        self._scales[place] = 0
+        return place
+
+    def _arrays(self) -> tuple["np.ndarray", ...]:
+        return (self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes)
+
+    def _reserve(self, more: int) -> None:
+        import numpy as np
+
+        short = self._size + more - len(self._rows)
+        if short <= 0:
+            return
+        room = max(short, min(_SPARE, self._size // 2))
+        grown = [np.concatenate([array, np.zeros((room, *array.shape[1:]), array.dtype)]) for array in self._arrays()]
+        self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes = grown
+
+
+class IndexCache:
+    """The array indexes of the users searched last, at most `limit` bytes of them, but always the one in use."""
+
+    def __init__(self, reader: Connection, model: str, limit: int) -> None:
+        self._reader = reader
+        self._model = model
+        self._limit = limit
+        self._users: OrderedDict[int, UserIndex] = OrderedDict()
+        self._lock = anyio.Lock()
+
+    async def current(self, head: sqlite3.Row) -> UserIndex:
+        """The index of the user whose row of `users` is `head`, with all that `head` knows of."""
+        async with self._lock:
+            index = self._users.get(head["number"])
+            if index is None or index.vector_seq != head["vector_seq"]:
+                index = await self._load(head)
+            elif index.seq < head["last_seq"]:
+                index = await self._refreshed(index, head)
+            self._users[index.number] = index
+            self._users.move_to_end(index.number)
+            self._evict()
+            return index
+
+    async def _load(self, head: sqlite3.Row) -> UserIndex:
+        first = head["number"] << SEQUENCE_BITS
+        found: list[sqlite3.Row] = []
+        index: UserIndex | None = None
+        after = first - 1
+        while index is None or len(found) == _PIECE:
+            piece = {"model": self._model, "after": after, "end": first | SEQUENCE_MASK, "limit": _PIECE}
+            found = await self._reader.all("indexed_rows", piece)
+            index = index or UserIndex(head, _dimensions(found))
+            if found:
+                index.extend(found)
+                after = first | found[-1]["row"]
+        return index
+
+    async def _refreshed(self, index: UserIndex, head: sqlite3.Row) -> UserIndex:
+        if index.codes is None:
+            return await self._load(head)
+        first = index.number << SEQUENCE_BITS
+        written = {"model": self._model, "after": first | index.seq, "end": first | head["last_seq"]}
+        index.apply(await self._reader.all("indexed_changes", written))
+        index.seq = head["last_seq"]
+        return index
+
+    def restart(self, model: str) -> None:
+        """Begin anew, with the vectors of another model."""
+        self._model = model
+        self._users.clear()
+
+    def _evict(self) -> None:
+        total = sum(index.nbytes for index in self._users.values())
+        while total > self._limit and len(self._users) > 1:
+            _, index = self._users.popitem(last=False)
+            total -= index.nbytes
+
+
+def _dimensions(found: Sequence[sqlite3.Row]) -> int:
+    return next((len(row["vector"]) for row in found if row["vector"] is not None), 0)

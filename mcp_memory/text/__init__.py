@@ -1,0 +1,19 @@
+"""Pure functions on text: clean-up of what comes in, terms for the index, lengths and points of time."""
+
+from mcp_memory.text.cleanup import clean, lone_surrogate, visible
+from mcp_memory.text.moments import parse_duration, parse_moment
+from mcp_memory.text.terms import DEFAULT_LANGUAGES, LANGUAGES, STOP_WORDS, Analyzer, is_foreign, sentences
+
+__all__ = [
+    "DEFAULT_LANGUAGES",
+    "LANGUAGES",
+    "STOP_WORDS",
+    "Analyzer",
+    "clean",
+    "is_foreign",
+    "lone_surrogate",
+    "parse_duration",
+    "parse_moment",
+    "sentences",
+    "visible",
+]
