@@ -193,13 +193,14 @@ class Match(Value):
     """Why a memory is a hit.
 
     `rank` orders the hits of one query. `lexical`, 0 to 1, is how much of the query the memory holds, namely `words`;
-    `semantic` is the cosine of their meanings, None without vectors.
+    `semantic` is the cosine of their meanings, None without vectors. `boost` is what its date added to `rank`.
     """
 
     rank: float
     lexical: float
     semantic: float | None
     words: tuple[str, ...]
+    boost: float = 0.0
 
 
 class Hit(Value):

@@ -137,6 +137,11 @@ def excluded(found: Candidates) -> int:
     return int(np.count_nonzero(holding & ~found.kept))
 
 
+def within(found: Candidates, since: int, until: int) -> Candidates:
+    """`found` with only those kept that were last changed from `since` until before `until`, in microseconds."""
+    return replace(found, kept=found.kept & (found.updated >= since) & (found.updated < until))
+
+
 def joined(current: Candidates, past: Candidates) -> Candidates:
     """Memories and past wordings side by side. The statistics stay those of the memories."""
     import numpy as np

@@ -47,7 +47,7 @@ class MemoryService:
         self._clock = clock
         self._zone = zone
         self._min_score = min_score
-        self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages))
+        self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:

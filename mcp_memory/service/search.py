@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from datetime import tzinfo
+from typing import Final, NamedTuple
 
 import anyio
 
 from mcp_memory import ranking
+from mcp_memory.clock import date_in
 from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past, Value
 from mcp_memory.ranking import Query, Ranked, Ranking
 from mcp_memory.service.outcomes import Found
 from mcp_memory.service.vectors import Probe, Vectors
 from mcp_memory.store.base import Store
-from mcp_memory.text import Analyzer, is_foreign, sentences
+from mcp_memory.text import STOP_WORDS, Analyzer, is_foreign, sentences
 from mcp_memory.text.near import LEAST, near
+from mcp_memory.text.periods import Period, asked, mentioned
 
 MAX_TERMS: Final = 64
 """Distinct terms of a query that are looked up; a longer text says the same again."""
@@ -44,6 +47,13 @@ NEAR_WEIGHT: Final = 0.7
 """What a near word counts of the word itself."""
 
 
+POOL: Final = 50
+"""Where a period is asked for, so many of the best are looked at for dates."""
+
+TIME_BOOST: Final = 0.1
+"""What being of the period adds to a rank, which is 0 to 1."""
+
+
 class Search(Value):
     """A query that has been read and checked."""
 
@@ -55,6 +65,14 @@ class Search(Value):
     explain: bool = False
 
 
+class _Shown(NamedTuple):
+    """A hit with its place, and what its date adds to its rank."""
+
+    ranked: Ranked
+    hit: Hit
+    boost: float = 0.0
+
+
 @dataclass(frozen=True)
 class Searcher:
     """What every search of one store needs."""
@@ -62,6 +80,7 @@ class Searcher:
     store: Store
     vectors: Vectors
     analyzer: Analyzer
+    zone: tzinfo | None
 
     async def search(self, user: str, wanted: Search) -> Found:
         """The hits of a search, best first, and how many matches are not among them."""
@@ -70,19 +89,31 @@ class Searcher:
         query = _query(list(terms.items())[:MAX_TERMS], probe, foreign=self._foreign(wanted.query))
         found = await self._candidates(user, query.terms, wanted)
         self.vectors.notice(user, found)
-        ranked = await _rank(found, query, wanted.limit, wanted.min_score)
+        period = asked(wanted.query, wanted.scope.now, self.zone)
+        pool = max(wanted.limit, POOL) if period else wanted.limit
+        ranked = await _rank(found, query, pool, wanted.min_score)
         if ranked.best < WEAK and len(terms) <= SHORT and (near := await self._near(user, query, found)):
             query, found = await self._widened(user, query, near, wanted)
-            ranked = await _rank(found, query, wanted.limit, wanted.min_score)
-        hits = await self._hits(user, found, ranked, wanted, query)
-        served = query.probe is not None and bool((found.scales[found.kept] > 0).any())
+            ranked = await _rank(found, query, pool, wanted.min_score)
+        if period and not ranked.hits and not self._telling(wanted.query, period):
+            found = ranking.within(found, period.since, period.until)
+            ranked = await _rank(found, query, pool, 0.0)
+        ordered = await self._hits(user, found, ranked, wanted.scope.now)
+        if period:
+            ordered = _timely(ordered, period)
+        hits = [_explained(one, found, query) if wanted.explain else one.hit for one in ordered[: wanted.limit]]
+        served = ["lexical"]
+        if query.probe is not None and bool((found.scales[found.kept] > 0).any()):
+            served.append("semantic")
+        if period:
+            served.append(f"time {date_in(period.since, self.zone)}/{date_in(period.until, self.zone)}")
         left_out = _left_out(found, ranked, shown=len(hits), wanted=wanted)
         if len(terms) > MAX_TERMS:
             left_out += (LeftOut(count=0, reason=f"only the first {MAX_TERMS} words of the query were searched"),)
         left_out += tuple(LeftOut(count=0, reason=f"searched for {word!r} as well") for word in query.near)
         if probe.failure:
             left_out += (LeftOut(count=0, reason=f"searched by words only: {probe.failure}"),)
-        return Found(hits=hits, modes=("lexical", "semantic") if served else ("lexical",), left_out=left_out)
+        return Found(hits=tuple(hits), modes=tuple(served), left_out=left_out)
 
     async def neighbours(self, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
         """The memories that say something close to `content`: one more than are shown, as one may be that very text."""
@@ -132,24 +163,23 @@ class Searcher:
             near=tuple(word for group in near.values() for word in group if word in held),
         ), ranking.grouped(found, [len(group) for group in groups])
 
-    async def _hits(
-        self, user: str, found: Candidates, ranked: Ranking, wanted: Search, query: Query
-    ) -> tuple[Hit, ...]:
+    def _telling(self, query: str, period: Period) -> bool:
+        """Whether the query asks for more than a period: it has two other words, which are no stop words."""
+        rest = self.analyzer.query_terms(query.replace(period.words, " "))
+        return len([term for term in rest if term not in STOP_WORDS]) > 1
+
+    async def _hits(self, user: str, found: Candidates, ranked: Ranking, now: int) -> list[_Shown]:
         """The hits in their final order: of memories that say the same the newest stands first."""
         best = [*ranked.hits, *ranked.related]
         current = [one for one in best if one.place < found.current]
         former = [one for one in best if one.place >= found.current]
-        now = wanted.scope.now
         rows = [int(found.rows[one.place]) for one in current]
         seqs = [int(found.rows[one.place]) for one in former]
         living = await self.store.living(user, rows, now) if rows else {}
         past = await self.store.past(user, seqs, now) if seqs else {}
         hits = {one.place: _hit(one, living.get(row)) for one, row in zip(current, rows, strict=True)}
         hits |= {one.place: _past_hit(one, past.get(seq)) for one, seq in zip(former, seqs, strict=True)}
-        ordered = _newest_first(best, hits, self._same(ranked, hits))[: len(ranked.hits)]
-        if wanted.explain:
-            ordered = [(one, _explained(hit, one, found, query)) for one, hit in ordered]
-        return tuple(hit for _, hit in ordered)
+        return _newest_first(best, hits, self._same(ranked, hits))[: len(ranked.hits)]
 
     def _same(self, ranked: Ranking, hits: dict[int, Hit | None]) -> Iterable[tuple[int, int]]:
         """Pairs of places whose memories say the same, of those that may."""
@@ -184,9 +214,7 @@ async def _rank(found: Candidates, query: Query, limit: int, min_score: float) -
     return await anyio.to_thread.run_sync(ranking.rank, found, query, limit, min_score)
 
 
-def _newest_first(
-    best: Sequence[Ranked], hits: dict[int, Hit | None], same: Iterable[tuple[int, int]]
-) -> list[tuple[Ranked, Hit]]:
+def _newest_first(best: Sequence[Ranked], hits: dict[int, Hit | None], same: Iterable[tuple[int, int]]) -> list[_Shown]:
     """Hits in the order of `best`, but within each group of the same statement the newest takes the first place."""
     group = {one.place: one.place for one in best}
     for one, other in same:
@@ -197,9 +225,21 @@ def _newest_first(
         waiting.setdefault(group[one.place], []).append(one)
     for members in waiting.values():
         members.sort(key=lambda one: _age(hits[one.place]), reverse=True)
-    ordered = [waiting[group[one.place]].pop(0) for one in best]
+    ordered = [waiting[group[slot.place]].pop(0)._replace(rank=slot.rank) for slot in best]
     found = ((one, hits[one.place]) for one in ordered)
-    return [(one, hit) for one, hit in found if hit is not None]
+    return [_Shown(one, hit) for one, hit in found if hit is not None]
+
+
+def _timely(ordered: Sequence[_Shown], period: Period) -> list[_Shown]:
+    """The same, those first that were written in the period or name a date in it."""
+
+    def inside(memory: Memory) -> bool:
+        dates = ((memory.updated_at, memory.updated_at + 1), (memory.created_at, memory.created_at + 1))
+        spans = (*dates, *mentioned(memory.content))
+        return any(since < period.until and until > period.since for since, until in spans)
+
+    boosted = [one._replace(boost=TIME_BOOST if inside(one.hit.memory) else 0.0) for one in ordered]
+    return sorted(boosted, key=lambda one: one.ranked.rank + one.boost, reverse=True)
 
 
 def _age(hit: Hit | None) -> tuple[int, int]:
@@ -230,7 +270,10 @@ def _past_hit(one: Ranked, past: Past | None) -> Hit | None:
     return Hit(memory=past.memory.model_copy(update=shown), score=one.score, past=past)
 
 
-def _explained(hit: Hit, one: Ranked, found: Candidates, query: Query) -> Hit:
-    words = tuple(query.terms[term] for term in ranking.matched(found, one.place))
-    match = Match(rank=one.rank, lexical=one.lexical, semantic=one.cosine, words=words)
-    return hit.model_copy(update={"match": match})
+def _explained(one: _Shown, found: Candidates, query: Query) -> Hit:
+    ranked = one.ranked
+    words = tuple(query.terms[term] for term in ranking.matched(found, ranked.place))
+    match = Match(
+        rank=ranked.rank + one.boost, lexical=ranked.lexical, semantic=ranked.cosine, words=words, boost=one.boost
+    )
+    return one.hit.model_copy(update={"match": match})

@@ -2,6 +2,7 @@
 
 from mcp_memory.text.cleanup import clean, lone_surrogate, visible
 from mcp_memory.text.moments import parse_duration, parse_moment
+from mcp_memory.text.periods import Period, asked, mentioned
 from mcp_memory.text.terms import DEFAULT_LANGUAGES, LANGUAGES, STOP_WORDS, Analyzer, is_foreign, sentences
 
 __all__ = [
@@ -9,9 +10,12 @@ __all__ = [
     "LANGUAGES",
     "STOP_WORDS",
     "Analyzer",
+    "Period",
+    "asked",
     "clean",
     "is_foreign",
     "lone_surrogate",
+    "mentioned",
     "parse_duration",
     "parse_moment",
     "sentences",
