@@ -22,6 +22,8 @@ from mcp_memory import __version__, text
 from mcp_memory.app import open_store
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, SystemClock, iso
 from mcp_memory.config import Config
+from mcp_memory.embed.base import packed
+from mcp_memory.embed.builtin import BuiltinEmbedder
 from mcp_memory.models import Change, Memory, Step, fingerprint
 from mcp_memory.store.base import Store
 
@@ -186,12 +188,14 @@ async def fill(store: Store, user: str, contents: Sequence[str]) -> None:
     now = SystemClock().now()
     chance = random.Random(f"{user} {now}")
     ids = ("".join(chance.choices(ID_ALPHABET, k=ID_LENGTH)) for _ in itertools.count())
+    vectors = packed(await BuiltinEmbedder().embed(contents))
     steps = [
         Step(
             operation="add",
             memory=Memory(id=next(ids), content=content, created_at=now, updated_at=now, worded_at=now),
+            vector=vector,
         )
-        for content in contents
+        for content, vector in zip(contents, vectors, strict=True)
     ]
     async with store.transaction(user) as turn:
         await turn.record(Change(id=next(ids), at=now, tool="benchmark", summary="filled"), steps)

@@ -39,7 +39,7 @@ RELATED: Final = 0.7
 EXPECTED: Final = (0.3, 0.4)
 """The cosine to expect of a memory that has no vector: the first plus the second times its lexical match."""
 
-_CHUNK: Final = 16_384
+_CHUNK: Final = 4_096
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from mcp_memory.store.base import Store
 if TYPE_CHECKING:
     from mcp_memory.embed.base import Matrix
 
-BATCH: Final = 100
-"""Wordings that get their vectors in one go."""
+BATCH: Final = 64
+"""Wordings that get their vectors in one go; with the built-in table a few milliseconds."""
 
 _log = logging.getLogger(__name__)
 

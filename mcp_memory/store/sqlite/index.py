@@ -1,7 +1,7 @@
 """What searches need of one user's memories, as arrays: lengths, times and vectors. Words are in the file.
 
 An array index is a cache of the file, brought up to date before every use: with what the revisions say was written
-since, or anew where vectors were made up for. So a search never sees a deleted memory, whichever process deleted it.
+since, and anew after a reindex. So a search never sees a deleted memory, whichever process deleted it.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEVER: Final = 2**62
 """The expiry of what does not expire; beyond every moment."""
 
-_PIECE: Final = 20_000
+_PIECE: Final = 4_000
 """Rows read at once: other readers take their turn in between."""
 
 _SPARE: Final = 1_024
@@ -36,6 +36,7 @@ class UserIndex:
 
         self.number: int = head["number"]
         self.seq: int = head["last_seq"]
+        self.made_up: int = head["made_up"]
         self.vector_seq: int = head["vector_seq"]
         self._size = 0
         self._rows = np.empty(0, np.int64)
@@ -175,7 +176,7 @@ class IndexCache:
             index = self._users.get(head["number"])
             if index is None or index.vector_seq != head["vector_seq"]:
                 index = await self._load(head)
-            elif index.seq < head["last_seq"]:
+            elif index.seq < head["last_seq"] or index.made_up < head["made_up"]:
                 index = await self._refreshed(index, head)
             self._users[index.number] = index
             self._users.move_to_end(index.number)
@@ -200,9 +201,12 @@ class IndexCache:
         if index.codes is None:
             return await self._load(head)
         first = index.number << SEQUENCE_BITS
-        written = {"model": self._model, "after": first | index.seq, "end": first | head["last_seq"]}
-        index.apply(await self._reader.all("indexed_changes", written))
-        index.seq = head["last_seq"]
+        since = {"after": first | index.seq, "end": first | head["last_seq"], "made_up": index.made_up}
+        own = {"model": self._model, "first": first, "last": first | SEQUENCE_MASK}
+        index.apply(await self._reader.all("indexed_changes", since | own))
+        # Heads can arrive out of order: what a later one brought is known.
+        index.seq = max(index.seq, head["last_seq"])
+        index.made_up = max(index.made_up, head["made_up"])
         return index
 
     def restart(self, model: str) -> None:

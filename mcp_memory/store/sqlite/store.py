@@ -154,10 +154,11 @@ class SqliteStore:
     async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
         """Keep vectors that were made up for."""
         async with self._turn(user) as (turn, head):
+            counted = await turn.single("make_up", {"number": head["number"]})
             for wording, vector in vectors:
                 place = {"number": head["number"], "row": wording.row, "version": wording.version}
-                await turn.all("add_vectors", place | rows.vector_parameters(vector, self.settings.model))
-            await turn.all("index_changed", {"number": head["number"]})
+                made = rows.vector_parameters(vector, self.settings.model) | {"made_up": counted["made_up"]}
+                await turn.all("add_vector", place | made)
 
     async def set_settings(self, settings: FileSettings) -> None:
         """Change what the file is indexed and embedded with."""

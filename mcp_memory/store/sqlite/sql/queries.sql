@@ -119,7 +119,7 @@ WHERE u.name = :user AND {living}
 -- name: postings
 -- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
 -- postings. A term's postings come as one text: a Python object for each would cost far more.
-SELECT u.number, u.last_seq, u.vector_seq, (
+SELECT u.number, u.last_seq, u.made_up, u.vector_seq, (
     SELECT json_group_array(rowid & 0xffffffff) FROM (
         SELECT rowid FROM memory_index
         WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth)) AS postings
@@ -142,9 +142,12 @@ LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
 WHERE m.row_id > :after AND m.row_id <= :end ORDER BY m.row_id LIMIT :limit
 
 -- name: indexed_changes
--- The same of the memories that were written after one sequence and up to another.
+-- The same of the memories that were written after one sequence and up to another, or whose vector was made up for.
 SELECT w.memory & 0xffffffff AS row, {indexed}
-FROM (SELECT DISTINCT memory FROM revisions WHERE row_id > :after AND row_id <= :end) AS w
+FROM (
+    SELECT memory FROM revisions WHERE row_id > :after AND row_id <= :end
+    UNION
+    SELECT row_id FROM vectors WHERE row_id BETWEEN :first AND :last AND made_up > 0 AND made_up > :made_up) AS w
 LEFT JOIN memories AS m ON m.row_id = w.memory
 LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
 ORDER BY w.memory
@@ -171,12 +174,15 @@ JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32) + :be
 LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
 WHERE u.name = :user AND v.row_id IS NULL ORDER BY m.row_id DESC LIMIT :limit
 
--- name: add_vectors
-INSERT INTO vectors (row_id, version, model, scale, vector)
-SELECT m.row_id, m.version, :model, :scale, :vector FROM memories AS m
+-- name: make_up
+UPDATE users SET made_up = made_up + 1 WHERE number = :number RETURNING made_up
+
+-- name: add_vector
+INSERT INTO vectors (row_id, version, model, scale, vector, made_up)
+SELECT m.row_id, m.version, :model, :scale, :vector, :made_up FROM memories AS m
 WHERE m.row_id = (:number << 32 | :row) AND m.version = :version
 ON CONFLICT (row_id) DO UPDATE SET version = excluded.version, model = excluded.model, scale = excluded.scale,
-    vector = excluded.vector
+    vector = excluded.vector, made_up = excluded.made_up
 
 -- name: index_changed
 UPDATE users SET vector_seq = vector_seq + 1 WHERE number = :number

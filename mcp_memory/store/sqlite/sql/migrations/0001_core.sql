@@ -3,7 +3,8 @@ CREATE TABLE users (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     last_seq INTEGER NOT NULL DEFAULT 0,  -- number of writes so far; sequences are never reused
-    vector_seq INTEGER NOT NULL DEFAULT 0 -- how often the index changed outside of any write: vectors made up for, a reindex
+    made_up INTEGER NOT NULL DEFAULT 0,   -- how often vectors were made up for
+    vector_seq INTEGER NOT NULL DEFAULT 0 -- how often the index was made anew
 ) STRICT;
 
 -- What belongs to the file and not to a process.
@@ -127,8 +128,11 @@ CREATE TABLE vectors (
     version INTEGER NOT NULL,
     model TEXT NOT NULL,
     scale REAL NOT NULL,
-    vector BLOB NOT NULL
+    vector BLOB NOT NULL,
+    made_up INTEGER NOT NULL DEFAULT 0 -- the user's made_up when it came later than its memory, else 0
 ) STRICT;
+
+CREATE INDEX vectors_made_up ON vectors (row_id, made_up) WHERE made_up > 0;
 
 -- Inverted indexes over terms made in Python: no case, no accents, no punctuation is left for the tokenizer to find.
 CREATE VIRTUAL TABLE memory_index USING fts5 (
@@ -203,5 +207,5 @@ CREATE TRIGGER step_taken INSTEAD OF INSERT ON steps BEGIN
     INSERT INTO vectors (row_id, version, model, scale, vector)
     SELECT new.row_id, new.version, new.model, new.scale, new.vector WHERE new.vector IS NOT NULL
     ON CONFLICT (row_id) DO UPDATE SET version = excluded.version, model = excluded.model, scale = excluded.scale,
-        vector = excluded.vector;
+        vector = excluded.vector, made_up = 0;
 END;
