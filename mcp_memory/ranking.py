@@ -36,6 +36,9 @@ NEAREST: Final = 20
 RELATED: Final = 0.7
 """The least cosine of two memories that may say the same thing."""
 
+MOST_RELATED: Final = 4
+"""So many behind the limit are looked at, since a newer statement of the same stands close behind the older."""
+
 EXPECTED: Final = (0.3, 0.4)
 """The cosine to expect of a memory that has no vector: the first plus the second times its lexical match."""
 
@@ -135,6 +138,25 @@ def excluded(found: Candidates) -> int:
     for places in found.postings:
         holding[places] = True
     return int(np.count_nonzero(holding & ~found.kept))
+
+
+def narrowed(found: Candidates, newest: int) -> Candidates:
+    """`found` with only those left that hold a term or are among the `newest` kept."""
+    import numpy as np
+
+    places = np.unique(np.concatenate([*found.postings, np.flatnonzero(found.kept)[-newest:]]))
+    return replace(
+        found,
+        rows=found.rows[places],
+        lengths=found.lengths[places],
+        kept=found.kept[places],
+        updated=found.updated[places],
+        postings=tuple(places.searchsorted(one) for one in found.postings),
+        repeated=tuple(places.searchsorted(one) for one in found.repeated),
+        codes=None if found.codes is None else found.codes[places],
+        scales=found.scales[places],
+        current=int(places.searchsorted(found.current)),
+    )
 
 
 def within(found: Candidates, since: int, until: int) -> Candidates:
@@ -297,7 +319,7 @@ def _same(found: Candidates, order: "Places", limit: int) -> tuple[list[int], tu
         return [], tuple(combinations(order[:limit].tolist(), 2))
     vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
     close = np.triu(vectors @ vectors.T >= RELATED, 1)
-    related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))
+    related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))[:MOST_RELATED]
     shown = np.concatenate([np.arange(min(limit, len(order))), related])
     among = close[np.ix_(shown, shown)]
     pairs = ((int(order[shown[one]]), int(order[shown[other]])) for one, other in np.argwhere(among).tolist())

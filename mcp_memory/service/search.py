@@ -27,6 +27,9 @@ NEIGHBOUR_DEPTH: Final = 16
 """A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
 newest memories of each, bound the cost of an add at any size of the store."""
 
+NEIGHBOUR_NEWEST: Final = 1_000
+"""The vectors of so many newest memories are compared as well."""
+
 NEIGHBOUR_SCORE: Final = 0.3
 """Below this score two texts are about different things."""
 
@@ -122,6 +125,7 @@ class Searcher:
             return ()
         query = _query(longest[:NEIGHBOUR_TERMS], probe, foreign=self._foreign(content))
         found = await self.store.candidates(user, query.terms, Filter(now=now), NEIGHBOUR_DEPTH)
+        found = ranking.narrowed(found, NEIGHBOUR_NEWEST)
         ranked = await _rank(found, query, NEIGHBOURS + 1, NEIGHBOUR_SCORE)
         close = [one for one in ranked.hits if one.score >= NEIGHBOUR_SCORE]
         if not close:

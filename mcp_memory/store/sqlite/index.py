@@ -7,10 +7,11 @@ since, and anew after a reindex. So a search never sees a deleted memory, whiche
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
+from mcp_memory.models import Memory, State, Step
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
 
@@ -26,6 +27,14 @@ _PIECE: Final = 4_000
 """Rows read at once: other readers take their turn in between."""
 
 _SPARE: Final = 1_024
+
+_FEW: Final = 100
+
+
+class _Row(Protocol):
+    """A row of the queries `indexed_rows` and `indexed_changes`."""
+
+    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - a column has any type
 
 
 class UserIndex:
@@ -90,7 +99,7 @@ class UserIndex:
         known[known] = self.rows[places[known]] == rows[known]
         return places[known]
 
-    def apply(self, found: Sequence[sqlite3.Row]) -> None:
+    def apply(self, found: Sequence[_Row]) -> None:
         """Take over what the file says of some memories, rows ascending."""
         for row in found:
             self._set(self._place_of(row["row"]), row)
@@ -113,7 +122,7 @@ class UserIndex:
         packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
         self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
 
-    def _set(self, place: int, row: sqlite3.Row) -> None:
+    def _set(self, place: int, row: _Row) -> None:
         import numpy as np
 
         self._present[place] = bool(row["present"])
@@ -126,7 +135,7 @@ class UserIndex:
         if self._usable(row):
             self._codes[place] = np.frombuffer(row["vector"], np.int8)
 
-    def _usable(self, row: sqlite3.Row) -> bool:
+    def _usable(self, row: _Row) -> bool:
         """Whether the row has a vector of the right length; another length is damage on disk."""
         return row["vector"] is not None and len(row["vector"]) == self._codes.shape[1]
 
@@ -183,6 +192,18 @@ class IndexCache:
             self._evict()
             return index
 
+    def wrote(self, head: sqlite3.Row, written: Sequence[tuple[Memory, Step, int]]) -> None:
+        """Take over what this process has just written, if it only added memories to what is known here.
+
+        `head` is the user's row as it was before. Everything else is read from the file before the next search.
+        """
+        index = self._users.get(head["number"])
+        if index is None or index.codes is None or index.seq != head["last_seq"] or len(written) > _FEW:
+            return
+        if all(memory.row == memory.seq and step.operation == "add" for memory, step, _ in written):
+            index.apply([_added(*one) for one in written])
+            index.seq += len(written)
+
     async def _load(self, head: sqlite3.Row) -> UserIndex:
         first = head["number"] << SEQUENCE_BITS
         found: list[sqlite3.Row] = []
@@ -223,3 +244,16 @@ class IndexCache:
 
 def _dimensions(found: Sequence[sqlite3.Row]) -> int:
     return next((len(row["vector"]) for row in found if row["vector"] is not None), 0)
+
+
+def _added(memory: Memory, step: Step, term_count: int) -> dict[str, Any]:
+    """A new memory as the queries `indexed_rows` and `indexed_changes` give it."""
+    return {
+        "row": memory.row,
+        "present": memory.state is State.ACTIVE,
+        "term_count": term_count,
+        "updated_at": memory.updated_at,
+        "expires_at": memory.expires_at,
+        "scale": step.vector.scale if step.vector else 0.0,
+        "vector": step.vector.codes if step.vector else None,
+    }

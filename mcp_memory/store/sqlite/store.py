@@ -41,7 +41,10 @@ class SqliteStore:
     async def transaction(self, user: str) -> AsyncGenerator[SqliteTransaction]:
         """A turn to write for `user`."""
         async with self._turn(user) as (turn, head):
-            yield SqliteTransaction(turn, user, head, self.settings, self._analyzer)
+            transaction = SqliteTransaction(turn, user, head, self.settings, self._analyzer)
+            yield transaction
+        if head["number"] is not None:
+            self._cache.wrote(head, transaction.written)
 
     async def memory(self, user: str, memory_id: str, now: int) -> Memory | None:
         """The living memory of that id."""

@@ -15,7 +15,8 @@ from mcp_memory.text import Analyzer
 class SqliteTransaction:
     """Reads and writes inside an open `BEGIN IMMEDIATE`; see `store.base.Transaction`.
 
-    `head` is the row of the query `turn`; its `number` is None as long as the user has never written.
+    `head` is the row of the query `turn`; its `number` is None as long as the user has never written. `written` has
+    every memory as stored, the step that wrote it, and how many terms it has.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class SqliteTransaction:
         self._number: int | None = head["number"]
         self._last_seq: int = head["last_seq"] or 0
         self.first_expiry: int | None = head["first_expiry"]
+        self.written: list[tuple[Memory, Step, int]] = []
 
     async def memories(self, ids: Sequence[str]) -> list[Memory]:
         """Those of `ids` that exist, also expired ones."""
@@ -88,17 +90,16 @@ class SqliteTransaction:
         self._last_seq += 1
         row = step.memory.row or self._last_seq
         memory = step.memory.model_copy(update={"row": row, "seq": self._last_seq})
-        await self._turn.all(
-            "take_step",
-            rows.memory_parameters(memory, number, self._analyzer)
-            | rows.vector_parameters(step.vector, self._settings.model)
-            | {
-                "revision": number << rows.SEQUENCE_BITS | self._last_seq,
-                "change": change,
-                "operation": step.operation,
-                "reason": step.reason,
-            },
-        )
+        stored = rows.memory_parameters(memory, number, self._analyzer)
+        stored |= rows.vector_parameters(step.vector, self._settings.model)
+        revision = {
+            "revision": number << rows.SEQUENCE_BITS | self._last_seq,
+            "change": change,
+            "operation": step.operation,
+            "reason": step.reason,
+        }
+        await self._turn.all("take_step", stored | revision)
+        self.written.append((memory, step, stored["term_count"]))
         if step.supersedes is not None:
             await self._supersede(number, change, step.supersedes, memory)
         return memory
