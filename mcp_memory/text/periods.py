@@ -8,8 +8,6 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-_Days = tuple[date, date]  # the first, and the one after the last
-
 
 class Period(NamedTuple):
     """A half-open interval in microseconds since the epoch, UTC, and the phrase that said it."""
@@ -36,7 +34,7 @@ def _compiled(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(pattern.replace("#", str(number)) for number, pattern in enumerate(patterns)))
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_Days = tuple[date, date]  # the first, and the one after the last
 _DAY, _WEEK, _MONTH, _YEAR = range(1, 5)
 _LENGTHS: Final = {_DAY: 1, _WEEK: 7, _MONTH: 30.44, _YEAR: 365.24}  # days
 _MONTHS: Final = _table(
@@ -66,10 +64,8 @@ _M: Final = _any(_MONTHS) + r"\b(?:\.(?=\s?\d))?"
 _K, _U, _N = _any(_WEEKDAYS), _any(_UNITS), rf"(?:\d{{1,3}}|{_any(_NUMBERS)})"
 _LAST, _THIS = r"last|previous|(?:letzt|vorig|vergangen)e[nmrs]?", r"this|diese[nmrs]?|cette|ce|esta|este"
 _PAST, _W = r"derni[eè]re?|passée?|pasad[oa]", "(?:week|month|year|woche|monat|jahr|semaine|mois|année|semana|mes|año)"
-_Y: Final = (  # four digits that count nothing
-    r"\d{4}\b(?![.,:]\d|\s?(?:[%€$]|(?:people|users|words|items|units|pages|points|steps|miles|k?m|met(?:er|re)s|dollars"
-    r"|euros?|years|days|hours|hrs|uhr|minutes|k?cal|calories)\b))"
-)
+_NO_YEAR: Final = "people|users|words|items|pages|points|steps|miles|k?m|dollars|euros?|days|hours|uhr|k?cal"
+_Y: Final = rf"\d{{4}}\b(?![.,:]\d|\s?(?:[%€$]|(?:{_NO_YEAR})\b))"
 _START, _END = r"(?<![a-z\d_./-])", r"(?:(?=t\d)|(?![a-z\d_/-]|\.[a-z\d]))"  # of no path, version or name
 _D, _TH = r"(?P<d#>0?[1-9]|[12]\d|3[01])", "st|nd|rd|th"
 _NUMERIC: Final = (
@@ -78,7 +74,7 @@ _NUMERIC: Final = (
 )
 _DAY_FIRST: Final = rf"(?<![\w.,:]){_D}(?:{_TH}|er|\.)?[\s-]{{1,3}}(?P<o#>(?:of|de){_S})?(?P<m#>{_M})"
 _MONTH_FIRST: Final = rf"\b(?P<m#>{_M})[\s-]{{1,3}}(?:the\s)?{_D}(?:(?:{_TH})\b|(?![\w:]|\.\d))"
-_THEN_YEAR: Final = rf"(?:,|{_S}(?:of|del?))?[\s-]{{1,3}}(?P<y#>{_Y})"
+_THEN_YEAR: Final = rf"(?:,\s{{0,3}}|(?:{_S}(?:of|del?))?[\s-]{{1,3}})(?P<y#>{_Y})"
 _MONTH_YEAR: Final = rf"\b(?P<m#>{_M}){_THEN_YEAR}"
 _HAN_MONTH: Final = rf"(?P<m#>0?[1-9]|1[0-2]|十[一二]?|[一二三四五六七八九])\s?月(?:\s?{_D}\s?[日号號])?"
 _HAN_N, _HAN_U = r"\d{1,3}|[一二两三四五六七八九十]", r"(?:天|周|年|个?(?:星期|礼拜)|个月)"
@@ -86,8 +82,8 @@ _HAN_DATE: Final = rf"(?<!\d)(?P<y#>\d{{4}})\s?年\s?{_HAN_MONTH}"
 _DATES: Final = (*_NUMERIC, _DAY_FIRST + _THEN_YEAR, _MONTH_FIRST + _THEN_YEAR, _MONTH_YEAR, _HAN_DATE)
 _PHRASES: Final = (
     # x: not one past time; y, m, d: a date, o joins day and month, t or p is its year's "last"; h: a Han sign says so
-    rf"(?P<x#>\b(?:tomorrow|demain|(?:every|each|jedes|chaque|cada){_S}(?:year|jahr|année|año|{_M})|(?:next|nächste[nmrs]?)"
-    rf"{_S}(?:{_U}|{_M})|(?:{_U}|{_M}){_S}(?:prochaine?|próxim[oa]))\b|明[天年]|每年|下个?(?:[周月]|星期|礼拜))",
+    rf"(?P<x#>\b(?:tomorrow|demain|(?:every|each|jedes|chaque|cada){_S}(?:year|jahr|année|año|{_M}))\b|明[天年]|每年)",
+    rf"\b(?P<x#>(?:next|nächste[nmrs]?){_S}(?:{_U}|{_M})|(?:{_U}|{_M}){_S}(?:prochaine?|próxim[oa]))\b|下个?[周月星礼]",
     *(*_NUMERIC, f"{_DAY_FIRST}(?:{_THEN_YEAR})?", f"{_MONTH_FIRST}(?:{_THEN_YEAR})?", _MONTH_YEAR),
     rf"\b(?P<m#>{_M})(?!{_S}{_U}\b)(?:(?:{_S}of)?{_S}(?P<t#>last|this){_S}year\b|{_S}(?P<p#>{_PAST})\b)?",
     rf"(?<![\w.,$€£/-])(?P<y#>{_Y})",
@@ -103,16 +99,14 @@ _PHRASES: Final = (
     rf"(?<![-.,])(?<!over\s)(?<!half\s)(?<!twenty\s)(?<!thirty\s)\b(?P<n#>{_N}){_S}(?P<u#>{_U}){_S}ago\b",
     rf"\b(?:vor|il{_S}y{_S}a|hace){_S}(?P<n#>{_N}){_S}(?P<u#>{_U})\b",
     rf"(?<![\d.一二两三四五六七八九十百几])(?P<n#>{_HAN_N})\s?(?P<u#>{_HAN_U})[以之]?前",
-    rf"\b(?:last|past|previous|letzten|vergangenen|[uú]ltim[oa]s){_S}(?P<n#>{_N}){_S}(?P<v#>{_U})\b",
-    rf"\b(?:ces|les){_S}(?P<n#>{_N}){_S}derni[eè]re?s{_S}(?P<v#>{_U})\b",
+    rf"\b(?:last|past|letzten|[uú]ltim[oa]s|[cl]es(?={_S}\w{{1,9}}{_S}der)){_S}(?P<n#>{_N}){_S}(?:derni[eè]re?s{_S})?(?P<v#>{_U})\b",
     rf"(?:最近|过去)的?\s?(?P<n#>{_HAN_N})\s?(?P<v#>{_HAN_U})",
 )
-_HINT: Final = (  # in lower case: without one of these no phrase is complete
-    rf"\b{_any({*_MONTHS, *_UNITS, *_WEEKDAYS, *_RELATIVE, 'aujourd'})}\b|\d{{4}}|[年月周天]|星期|礼拜"
+_HINT: Final = (
+    rf"\b{_any([*_MONTHS, *_UNITS, *_WEEKDAYS, *_RELATIVE])}\b|\d{{4}}|[年月周天星礼]"  # stands in every phrase
 )
 _LEAD: Final = (
-    rf"(?:\b(?P<since>since|seit|depuis|desde){_S})?"
-    rf"(?:\b(?:(?P<within>in|during|throughout|im|en|durante|pendant)|(?P<on>on|am)){_S})?"
+    rf"(?:\b(?P<since>since|seit|depuis|desde){_S})?(?:\b(?:(?P<within>in|during|im|en|durante)|(?P<on>on|am)){_S})?"
     rf"(?:\b(?:(?P<the>the)|de[rnm]|l[ae]|el|los){_S}|\bl')?(?:\b(?P<part>early|late|mid|last|this|letzten|diesen"
     rf"|(?:end|start|beginning|middle|rest|month){_S}of|anfang|mitte|ende|début|fin|finales{_S}de)[\s-]{{1,3}})?"
     rf"(?:\b(?P<of>of){_S})?(?:\b(?:the{_S})?(?P<year>year|jahre?|année|an|año){_S})?\Z"
@@ -145,7 +139,8 @@ def asked(query: str, now: int, zone: tzinfo | None) -> Period | None:
         named = list(_named(query, today))
         if len({days for days, _ in named}) != 1 or (days := named[0][0]) is None:
             return None
-        return Period(_start(days[0], zone), _start(days[1], zone), named[0][1])
+        since, until = (_start(day, zone) for day in days)
+        return Period(since, until, named[0][1]) if since < until else None  # equal: a day that the zone left out
     except (ValueError, OverflowError, OSError):  # beyond what the calendar or the system's zone knows
         return None
 
@@ -158,9 +153,9 @@ def mentioned(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _named(query: str, today: date) -> Iterator[tuple[_Days | None, str]]:
-    """Every period that `query` names, None for an unclear one, with its phrase."""
+    """Every period that `query` names, None for an unclear one, with its phrase; of the first 64 candidates."""
     lead_of, spoilt_before, spoilt_after = _compiled(_LEAD), _compiled(_SPOILT_BEFORE), _compiled(_SPOILT_AFTER)
-    for match in _compiled(*_PHRASES).finditer(text := _folded(query)):
+    for match in islice(_compiled(*_PHRASES).finditer(text := _folded(query)), 64):
         lead = lead_of.search(text, max(0, match.start() - 48), match.start())
         if lead is None or not _is_meant(query, match, parts := _parts(match) | _parts(lead)):
             continue
@@ -180,15 +175,13 @@ def _folded(text: str) -> str:
 
 def _parts(match: re.Match[str]) -> dict[str, str]:
     """What groups matched, by their names without numbers."""
-    found = match.groupdict().items()
-    return {name.rstrip("0123456789"): value.rstrip(".") for name, value in found if value is not None}
+    return {key.rstrip("0123456789"): text.rstrip(".") for key, text in match.groupdict().items() if text is not None}
 
 
 def _is_meant(query: str, match: re.Match[str], parts: dict[str, str]) -> bool:
     """Whether a match means a time: "hier" is not German, four digits are a year, "may" is a month."""
     if "h" in parts or parts.keys().isdisjoint({"m", "y"}):
-        around = max(0, match.start() - 200), match.end() + 200
-        return parts.get("a") != "hier" or _compiled(_FRENCH).search(match.string, *around) is not None
+        return parts.get("a") != "hier" or _compiled(_FRENCH).search(match.string) is not None
     part, within, the = parts.get("part", ""), not parts.keys().isdisjoint({"since", "within"}), "the" in parts
     if "m" not in parts:
         return part.endswith("of") or ((within or "of" in parts) and (not the or part != "" or "year" in parts))
@@ -223,12 +216,10 @@ def _days(parts: dict[str, str], today: date) -> _Days | None:
 
 def _date(parts: dict[str, str], today: date) -> _Days | None:
     """The year, month or day of a date; without a year the latest that has begun, or ended if it is called the last."""
-    name, part, year = parts.get("m", "0"), parts.get("part", ""), parts.get("y")
+    name, part, years = parts.get("m", "0"), parts.get("part", ""), {"今": 0, "this": 0, "去": 1, "last": 1}
     month, day = _MONTHS.get(name) or _NUMBERS.get(name) or int(name), int(parts.get("d", "0"))
-    if year:
-        return _span({"今": today.year, "去": today.year - 1}.get(year) or int(year), month, day)
-    if "t" in parts or part in {"this", "diesen"}:
-        return _span(today.year - (parts.get("t") == "last"), month, day)
+    if year := parts.get("y") or parts.get("t") or ("this" if part in {"this", "diesen"} else ""):
+        return _span(today.year - years[year] if year in years else int(year), month, day)
     ended = "p" in parts or part in {"last", "letzten"}
     spans = (_span(today.year - back, month, day) for back in range(9))
     return next((days for days in spans if days and days[ended] <= today), None)
@@ -256,4 +247,4 @@ def _span(year: int, month: int = 0, day: int = 0) -> _Days | None:
 def _start(day: date, zone: tzinfo | None) -> int:
     """The first moment of `day` in `zone`; where clocks skip midnight, the moment of the change."""
     start = datetime.combine(day, time(), zone)
-    return ((start if zone else start.astimezone()) - _EPOCH) // timedelta(microseconds=1)
+    return ((start if zone else start.astimezone()) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
