@@ -72,6 +72,11 @@ class App:
         store = await self._stack.enter_async_context(open_store(self.config, self._clock))
         if store.settings.reindexing:
             _log.warning("reindex was not finished; run mcp-memory reindex, unless it is running now")
+        if store.settings.languages != self.config.search.languages:
+            _log.warning(
+                "this store has the search languages %s; mcp-memory reindex changes them",
+                ", ".join(store.settings.languages),
+            )
         embedder = embedder_of(store.settings.model, self.config.embedding)
         if embedder is not None:
             self._stack.push_async_callback(embedder.aclose)
@@ -105,9 +110,17 @@ def embedder_of(model: str, config: EmbeddingConfig) -> Embedder | None:
     if model == BuiltinEmbedder.name and config.provider != "none":
         return BuiltinEmbedder()
     if model.startswith(OPENAI) and config.provider == "openai":
-        name, _, dimensions = model.removeprefix(OPENAI).partition("@")
-        return OpenAIEmbedder(config.model_copy(update={"dimensions": int(dimensions or 0)}), name)
+        name, dimensions = _asked_of(model, config)
+        return OpenAIEmbedder(config.model_copy(update={"dimensions": dimensions}), name)
     return None
+
+
+def _asked_of(model: str, config: EmbeddingConfig) -> tuple[str, int]:
+    """The endpoint's own name of a recorded model, which may have an @ of its own, and the dimensions to ask for."""
+    if model == model_of(config):
+        return config.model, config.dimensions
+    name, at, dimensions = model.removeprefix(OPENAI).rpartition("@")
+    return (name, int(dimensions)) if at and dimensions.isdecimal() else (model.removeprefix(OPENAI), 0)
 
 
 async def reindex_store(config: Config, tell: Tell) -> Reindexed:

@@ -167,6 +167,12 @@ def test_a_number_in_place_of_a_section_is_one_line_also_where_a_variable_sets_s
         config.load(file, {"MCP_MEMORY_STORE_LOCK_TIMEOUT": "2"}, {})
 
 
+def test_numpy_gets_one_thread_unless_the_environment_says_otherwise() -> None:
+    environ = {"OMP_NUM_THREADS": "4"}
+    config.calm(environ)
+    assert environ == {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration file"):
         config.load(tmp_path / "absent.toml", {}, {})

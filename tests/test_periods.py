@@ -1,5 +1,8 @@
 """The time that a question asks about and the dates that a text names: tables of phrases, zones and what is unclear."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -83,6 +86,7 @@ ENGLISH = [
     ("during 2023", "2023-01-01/2023-12-31"),
     ("the spring of 2023", "2023-01-01/2023-12-31"),
     ("in the year 2023", "2023-01-01/2023-12-31"),
+    ("bob's plans at the end of 2023", "2023-01-01/2023-12-31"),
     ("on 8 May 2023", "2023-05-08"),
     ("May 8th, 2023", "2023-05-08"),
     ("may 8 2023", "2023-05-08"),
@@ -93,6 +97,7 @@ ENGLISH = [
     ("at 2023-05-08T10:30", "2023-05-08"),
     ("2023/05/08", "2023-05-08"),
     ("on 8 May", "2024-05-08"),
+    ("what did the 8th of may bring", "2024-05-08"),
     ("on May 16", "2023-05-16"),
     ("on 29 February", "2024-02-29"),
     ("yesterday, that is on 14 May 2024", "2024-05-14"),
@@ -195,6 +200,13 @@ NOTHING = [
     pytest.param("march on", id="march as a verb"),
     pytest.param("the last march on Washington", id="march as a noun"),
     pytest.param("in the march of progress", id="march as a noun after in the"),
+    pytest.param("in the June issue", id="a month that describes"),
+    pytest.param("tomorrow", id="tomorrow"),
+    pytest.param("next week", id="next week"),
+    pytest.param("nächste Woche", id="next week in German"),
+    pytest.param("la semaine prochaine", id="next week in French"),
+    pytest.param("明天", id="tomorrow in Chinese"),
+    pytest.param("下周", id="next week in Chinese"),
     pytest.param("What is April's opinion of June?", id="people"),
     pytest.param("the Mars 2020 rover", id="a planet"),
     pytest.param("one second, after the fall", id="second and fall"),
@@ -356,10 +368,15 @@ def test_a_day_that_the_zone_left_out_is_no_period() -> None:
     assert ask("on 29 December 2011", zone=ZoneInfo("Pacific/Apia")) is not None
 
 
-def test_without_a_zone_the_day_is_the_systems() -> None:
-    midnight = datetime.combine(WEDNESDAY.astimezone().date(), time())
-    start, end = (micros((midnight - timedelta(days=back)).astimezone()) for back in (1, 0))
-    assert ask("yesterday", zone=None) == Period(start, end, "yesterday")
+@pytest.mark.skipif(sys.platform == "win32", reason="TZ is not read there")
+@pytest.mark.parametrize(
+    ("system", "since"), [("Europe/Berlin", "2024-05-13T22:00"), ("Asia/Tokyo", "2024-05-13T15:00")]
+)
+def test_without_a_zone_the_day_is_the_systems(system: str, since: str) -> None:
+    code = f"from mcp_memory.text import asked; print(asked('yesterday', {micros(WEDNESDAY)}, None).since)"
+    environment = {**os.environ, "TZ": system}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == micros(datetime.fromisoformat(since).replace(tzinfo=UTC))
 
 
 @pytest.mark.parametrize("now", [-(10**30), -(10**17), 10**18, 10**30])

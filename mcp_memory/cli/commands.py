@@ -40,6 +40,7 @@ class OneLineErrors(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """A long-term memory for any MCP client. Without a command: serves on a pipe, explains itself on a terminal."""
+    config.calm(os.environ)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console may not know a memory's script

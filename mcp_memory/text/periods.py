@@ -83,7 +83,7 @@ _DATES: Final = (*_NUMERIC, _DAY_FIRST + _THEN_YEAR, _MONTH_FIRST + _THEN_YEAR, 
 _PHRASES: Final = (
     # x: not one past time; y, m, d: a date, o joins day and month, t or p is its year's "last"; h: a Han sign says so
     rf"(?P<x#>\b(?:tomorrow|demain|(?:every|each|jedes|chaque|cada){_S}(?:year|jahr|année|año|{_M}))\b|明[天年]|每年)",
-    rf"\b(?P<x#>(?:next|nächste[nmrs]?){_S}(?:{_U}|{_M})|(?:{_U}|{_M}){_S}(?:prochaine?|próxim[oa]))\b|下个?[周月星礼]",
+    rf"(?P<x#>\b(?:(?:next|nächste[nrs]?){_S}(?:{_U}|{_M})|(?:{_U}|{_M}){_S}(?:prochaine?|próxim[oa]))\b|下个?[周月星礼])",
     *(*_NUMERIC, f"{_DAY_FIRST}(?:{_THEN_YEAR})?", f"{_MONTH_FIRST}(?:{_THEN_YEAR})?", _MONTH_YEAR),
     rf"\b(?P<m#>{_M})(?!{_S}{_U}\b)(?:(?:{_S}of)?{_S}(?P<t#>last|this){_S}year\b|{_S}(?P<p#>{_PAST})\b)?",
     rf"(?<![\w.,$€£/-])(?P<y#>{_Y})",
