@@ -6,7 +6,7 @@ Times are integers: microseconds since 1970-01-01 UTC. `views` turns them into I
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -164,7 +164,7 @@ class Candidates:
 
     `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,); a scale of 0 is a memory
     without one. `documents` memories with `mean_length` terms on average are the statistics: of this user alone.
-    From position `current` on they are past wordings.
+    From position `current` on they are past wordings. `at_hand` are memories that need not be asked for again, by row.
     """
 
     documents: int
@@ -178,6 +178,7 @@ class Candidates:
     codes: "Codes | None"
     scales: "Floats"
     current: int
+    at_hand: Mapping[int, Memory] = field(default_factory=dict[int, Memory])
 
 
 class Past(Value):

@@ -184,6 +184,7 @@ def joined(current: Candidates, past: Candidates) -> Candidates:
         codes=codes,
         scales=np.concatenate([current.scales, past.scales]),
         current=start,
+        at_hand=current.at_hand,
     )
 
 

@@ -10,7 +10,6 @@ from mcp import Client
 from mcp_memory.app import open_app
 from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
 from mcp_memory.models import Hit
-from mcp_memory.ranking import EXPECTED
 from mcp_memory.service.outcomes import Found
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, connected, ok
@@ -54,10 +53,6 @@ Her neighbour Mrs Petrova waters the plants
 Alice uses a standing desk and a split keyboard
 She collects maps of underground railways
 The heating is set to nineteen degrees
-Alice volunteers at the food bank twice a month
-Her godson Theo turns eighteen next July
-She cooks lentil soup when it is cold
-Alice wants to see the northern lights in Norway
 """.strip().splitlines()
 
 LANGUAGES: Final[dict[str, tuple[list[str], list[Case]]]] = {
@@ -422,12 +417,10 @@ QUERIES: Final = [
 
 
 def degree(hit: Hit) -> float:
-    """The score that the explanation of a hit makes."""
+    """The score that the explanation of a hit makes; as it is where no cosine counts."""
     assert hit.match is not None
     lexical, semantic = hit.match.lexical, hit.match.semantic
-    if semantic is None:
-        semantic = EXPECTED[0] + EXPECTED[1] * lexical if lexical else 0
-    return min(1, (lexical + max(semantic, 0)) / 2)
+    return hit.score if semantic is None else min(1, (lexical + max(semantic, 0)) / 2)
 
 
 async def test_scores_are_within_0_and_1_and_agree_with_their_explanation(polyglot: Config) -> None:
@@ -501,6 +494,19 @@ async def test_of_two_statements_of_one_fact_the_newer_comes_first(restated: Con
         found = await contents(client, query)
     assert earlier in found
     assert found.index(LATER[place]) < found.index(earlier)
+
+
+@pytest.mark.parametrize("query", ["{}", "When did {} rent a small flat in Rome?", "{} rents a small flat in Rome"])
+async def test_a_newer_statement_about_somebody_else_does_not_come_first(
+    config: Config, clock: FakeClock, query: str
+) -> None:
+    people = ["Nora", "Theo", "Petrova", "Okafor"]
+    async with connected(config, clock=clock) as client:
+        for person in people:
+            await remember(client, f"{person} rents a small flat in Rome")
+            clock.advance(days=1)
+        found = {person: (await contents(client, query.format(person)))[0].split()[0] for person in people}
+    assert found == dict(zip(people, people, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -589,11 +595,3 @@ async def test_modes_are_those_that_served(
         assert await contents(client, "花生过敏") == ["她对花生过敏"]
         by_meaning = await contents(client, "cycling")
     assert by_meaning == (["Enjoys riding a bike"] if "semantic" in modes else [])
-
-
-async def test_words_alone_find_the_same_words_with_scores_that_mean_the_same(config: Config, clock: FakeClock) -> None:
-    async with connected(changed(config, provider="none"), clock=clock) as client:
-        await remember(client, *BACKGROUND)
-        exact = (await ok(client, "search_memories", query=BACKGROUND[4]))["hits"][0]
-        assert (exact["content"], exact["score"] >= 0.8) == (BACKGROUND[4], True)
-        assert await contents(client, "quantum chromodynamics lattice simulation") == []

@@ -296,7 +296,8 @@ async def test_searches_beside_writers_of_another_process_show_every_acknowledge
             """Write by one process and at once search by both."""
             writer, user = clients[number % 2], users[number // 2 % 2]
             for place in range(len(THING)):
-                content = f"{user} and {PARTS[number]} {DID[place]} {THING[place]}"
+                # No two of them may say nearly the same: of those the newest would come first.
+                content = f"{user} and {PARTS[number]} {DID[(place + number) % 9]} {THING[(place + 2 * number) % 9]}"
                 added = await ok(writer, "add_memory", user_id=user, content=content)
                 memory_id: str = added["memory"]["id"]
                 for client in clients:

@@ -130,7 +130,7 @@ class Searcher:
         close = [one for one in ranked.hits if one.score >= NEIGHBOUR_SCORE]
         if not close:
             return ()
-        living = await self.store.living(user, [int(found.rows[one.place]) for one in close], now)
+        living = await self._living(user, found, [int(found.rows[one.place]) for one in close], now)
         hits = (_hit(one, living.get(int(found.rows[one.place]))) for one in close)
         return tuple(hit for hit in hits if hit is not None)
 
@@ -179,11 +179,17 @@ class Searcher:
         former = [one for one in best if one.place >= found.current]
         rows = [int(found.rows[one.place]) for one in current]
         seqs = [int(found.rows[one.place]) for one in former]
-        living = await self.store.living(user, rows, now) if rows else {}
+        living = await self._living(user, found, rows, now)
         past = await self.store.past(user, seqs, now) if seqs else {}
         hits = {one.place: _hit(one, living.get(row)) for one, row in zip(current, rows, strict=True)}
         hits |= {one.place: _past_hit(one, past.get(seq)) for one, seq in zip(former, seqs, strict=True)}
         return _newest_first(best, hits, self._same(ranked, hits))[: len(ranked.hits)]
+
+    async def _living(self, user: str, found: Candidates, rows: Sequence[int], now: int) -> dict[int, Memory]:
+        """The memories at `rows`, which candidates have found living."""
+        known = {row: memory for row in rows if (memory := found.at_hand.get(row)) is not None}
+        missing = [row for row in rows if row not in known]
+        return known | (await self.store.living(user, missing, now) if missing else {})
 
     def _same(self, ranked: Ranking, hits: dict[int, Hit | None]) -> Iterable[tuple[int, int]]:
         """Pairs of places whose memories say the same, of those that may."""

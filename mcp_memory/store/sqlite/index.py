@@ -6,7 +6,7 @@ since, and anew after a reindex. So a search never sees a deleted memory, whiche
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -30,6 +30,9 @@ _SPARE: Final = 1_024
 
 _FEW: Final = 100
 
+_AT_HAND: Final = 1_000
+"""So many memories of a user are kept as they were read: the same ones are found again and again."""
+
 
 class _Row(Protocol):
     """A row of the queries `indexed_rows` and `indexed_changes`."""
@@ -47,6 +50,7 @@ class UserIndex:
         self.seq: int = head["last_seq"]
         self.made_up: int = head["made_up"]
         self.vector_seq: int = head["vector_seq"]
+        self.at_hand: dict[int, Memory] = {}
         self._size = 0
         self._rows = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int64)
@@ -99,9 +103,17 @@ class UserIndex:
         known[known] = self.rows[places[known]] == rows[known]
         return places[known]
 
+    def remember(self, memories: Iterable[Memory], seq: int) -> None:
+        """Have memories at hand that were read while the index was at `seq`; it still has to be."""
+        if seq == self.seq:
+            if len(self.at_hand) > _AT_HAND:
+                self.at_hand.clear()
+            self.at_hand.update((memory.row, memory) for memory in memories)
+
     def apply(self, found: Sequence[_Row]) -> None:
         """Take over what the file says of some memories, rows ascending."""
         for row in found:
+            self.at_hand.pop(row["row"], None)
             self._set(self._place_of(row["row"]), row)
 
     def extend(self, found: Sequence[sqlite3.Row]) -> None:
@@ -176,28 +188,32 @@ class IndexCache:
         self._reader = reader
         self._model = model
         self._limit = limit
-        self._users: OrderedDict[int, UserIndex] = OrderedDict()
+        self._users: OrderedDict[str, UserIndex] = OrderedDict()
         self._lock = anyio.Lock()
 
-    async def current(self, head: sqlite3.Row) -> UserIndex:
-        """The index of the user whose row of `users` is `head`, with all that `head` knows of."""
+    def of(self, user: str) -> UserIndex | None:
+        """The index of `user` as it was used last, if it is still held."""
+        return self._users.get(user)
+
+    async def current(self, user: str, head: sqlite3.Row) -> UserIndex:
+        """The index of `user`, whose row of `users` is `head`, with all that `head` knows of."""
         async with self._lock:
-            index = self._users.get(head["number"])
-            if index is None or index.vector_seq != head["vector_seq"]:
+            index = self._users.get(user)
+            if index is None or index.number != head["number"] or index.vector_seq != head["vector_seq"]:
                 index = await self._load(head)
             elif index.seq < head["last_seq"] or index.made_up < head["made_up"]:
                 index = await self._refreshed(index, head)
-            self._users[index.number] = index
-            self._users.move_to_end(index.number)
+            self._users[user] = index
+            self._users.move_to_end(user)
             self._evict()
             return index
 
-    def wrote(self, head: sqlite3.Row, written: Sequence[tuple[Memory, Step, int]]) -> None:
+    def wrote(self, user: str, head: sqlite3.Row, written: Sequence[tuple[Memory, Step, int]]) -> None:
         """Take over what this process has just written, if it only added memories to what is known here.
 
         `head` is the user's row as it was before. Everything else is read from the file before the next search.
         """
-        index = self._users.get(head["number"])
+        index = self._users.get(user)
         if index is None or index.codes is None or index.seq != head["last_seq"] or len(written) > _FEW:
             return
         if all(memory.row == memory.seq and step.operation == "add" for memory, step, _ in written):

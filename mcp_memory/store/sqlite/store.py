@@ -44,7 +44,7 @@ class SqliteStore:
             transaction = SqliteTransaction(turn, user, head, self.settings, self._analyzer)
             yield transaction
         if head["number"] is not None:
-            self._cache.wrote(head, transaction.written)
+            self._cache.wrote(user, head, transaction.written)
 
     async def memory(self, user: str, memory_id: str, now: int) -> Memory | None:
         """The living memory of that id."""
@@ -75,7 +75,7 @@ class SqliteStore:
         found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
         if not found:
             return _nothing(len(terms))
-        index = await self._cache.current(found[0])
+        index = await self._cache.current(user, found[0])
         living = index.living(scope.now)
         kept = living & await self._kept(user, scope, index)
         postings = [_places(index, living, row["postings"]) for row in found]
@@ -92,6 +92,7 @@ class SqliteStore:
             codes=index.codes,
             scales=index.scales,
             current=len(index.rows),
+            at_hand=index.at_hand,
         )
 
     async def vocabulary(self, user: str) -> list[str]:
@@ -126,8 +127,13 @@ class SqliteStore:
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories at these rows, by row."""
+        index = self._cache.of(user)
+        seq = index.seq if index else 0
         found = await self._reader.all("living", {"user": user, "rows": json.dumps(list(at)), "now": now})
-        return {memory.row: memory for memory in map(rows.memory, found)}
+        living = {memory.row: memory for memory in map(rows.memory, found)}
+        if index:
+            index.remember(living.values(), seq)
+        return living
 
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
         """The superseded wordings at these revisions, by their seq."""
