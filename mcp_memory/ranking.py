@@ -42,6 +42,11 @@ MOST_RELATED: Final = 4
 EXPECTED: Final = (0.3, 0.4)
 """The cosine to expect of a memory that has no vector: the first plus the second times its lexical match."""
 
+FOREIGN_EXPECTED: Final = (0.3, 0.7)
+UNSPACED_EXPECTED: Final = (0.38, 0.62)
+"""The same for scripts that the vectors do not understand; the second where the terms are characters and pairs, of which
+a memory seldom holds many."""
+
 _CHUNK: Final = 4_096
 
 
@@ -50,7 +55,8 @@ class Query:
     """What is asked. `weights[n]` is how much term n counts: as often as it stands in the query.
 
     `probe` has the vector of the whole query in its first row, then those of its sentences if there are several; None
-    where no vectors serve. `foreign`: the script is not one that the vectors understand. `near`
+    where no vectors serve. `foreign`: the script is not one that the vectors understand, and
+    `unspaced`: its terms are characters and pairs of them. `near`
     words were looked up in the place of terms that no memory holds.
     """
 
@@ -58,6 +64,7 @@ class Query:
     weights: tuple[float, ...]
     probe: "Floats | None" = None
     foreign: bool = False
+    unspaced: bool = False
     near: tuple[str, ...] = ()
 
 
@@ -110,10 +117,13 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
         return Ranking((), (), (), 0, 0, 0.0)
     arms = _arms(found, query)
     ranks = _fused(arms, query)
-    scores = _scores(arms)
     places = _candidates(found, arms, max(NEAREST, limit))
+    if query.foreign:
+        arms = replace(arms, cosine=None)  # of such texts any two are close: that orders, but tells nothing
+    scores = _scores(arms, query)
     best = float(scores[places].max()) if len(places) else 0.0
-    floor = min_score / 2 if best >= min_score else math.inf
+    anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
+    floor = min_score / 2 if anywhere >= min_score else math.inf
     reaching = places[scores[places] >= floor]
     order = reaching[np.lexsort((-found.rows[reaching], -ranks[reaching]))][: limit + NEAREST]
     related, pairs = _same(found, order, limit)
@@ -276,11 +286,13 @@ def _fused(arms: _Arms, query: Query) -> "Floats":
     return weight * lexical + (1 - weight) * semantic
 
 
-def _scores(arms: _Arms) -> "Floats":
+def _scores(arms: _Arms, query: Query) -> "Floats":
     """Half of it what share of the query's words a candidate holds, half the cosine; 1 for the very same text."""
     import numpy as np
 
-    expected = np.where(arms.lexical > 0, EXPECTED[0] + EXPECTED[1] * arms.lexical, np.float32(0))
+    foreign = UNSPACED_EXPECTED if query.unspaced else FOREIGN_EXPECTED
+    base, slope = foreign if query.foreign else EXPECTED
+    expected = np.where(arms.lexical > 0, base + slope * arms.lexical, np.float32(0))
     cosine = expected if arms.cosine is None else np.where(np.isnan(arms.cosine), expected, arms.cosine)
     return np.clip((arms.lexical + np.maximum(cosine, 0)) / 2, 0, 1).astype(np.float32)
 

@@ -92,6 +92,7 @@ class Searcher:
         query = _query(list(terms.items())[:MAX_TERMS], probe, foreign=self._foreign(wanted.query))
         found = await self._candidates(user, query.terms, wanted)
         self.vectors.notice(user, found)
+        query = _fitting(query, found)
         period = asked(wanted.query, wanted.scope.now, self.zone)
         pool = max(wanted.limit, POOL) if period else wanted.limit
         ranked = await _rank(found, query, pool, wanted.min_score)
@@ -194,6 +195,7 @@ class Searcher:
     def _same(self, ranked: Ranking, hits: dict[int, Hit | None]) -> Iterable[tuple[int, int]]:
         """Pairs of places whose memories say the same, of those that may."""
         said: dict[int, frozenset[str]] = {}
+        held = {one.place: one.lexical for one in (*ranked.hits, *ranked.related)}
         for pair in ranked.pairs:
             both = [hits.get(place) for place in pair]
             if any(hit is None or hit.past is not None for hit in both):
@@ -201,6 +203,8 @@ class Searcher:
             for place, hit in zip(pair, both, strict=True):
                 if place not in said and hit is not None:
                     said[place] = self.analyzer.statement(hit.memory.content)
+            if abs(held[pair[0]] - held[pair[1]]) > 1e-6:
+                continue  # the query asks for what only one of them says
             one, other = (said[place] for place in pair)
             if len(one & other) >= SAME_STATEMENT * len(one | other) > 0:
                 yield pair
@@ -212,13 +216,20 @@ def _query(terms: Sequence[tuple[str, int]], probe: Probe, *, foreign: bool) -> 
         weights=tuple(count for _, count in terms),
         probe=probe.matrix,
         foreign=foreign,
+        unspaced=all(len(term) <= 2 for term, _ in terms),
     )
 
 
+def _fitting(query: Query, found: Candidates) -> Query:
+    """The query without vectors where those of the memories have another length."""
+    if query.probe is None or found.codes is None or found.codes.shape[1] == query.probe.shape[1]:
+        return query
+    return replace(query, probe=None)
+
+
 async def _rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranking:
-    """`ranking.rank`, in a thread where it takes long; vectors of another length than the query's count as none."""
-    if query.probe is not None and found.codes is not None and found.codes.shape[1] != query.probe.shape[1]:
-        query = replace(query, probe=None)
+    """`ranking.rank`, in a thread where it takes long."""
+    query = _fitting(query, found)
     if len(found.rows) < LARGE:
         return ranking.rank(found, query, limit, min_score)
     return await anyio.to_thread.run_sync(ranking.rank, found, query, limit, min_score)

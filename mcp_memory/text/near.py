@@ -1,5 +1,6 @@
 """Words that are nearly the same: misspelt by one edit, or one a part of the other, as in compounds and inflections."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
@@ -8,6 +9,9 @@ LEAST: Final = 4
 
 LEAST_MISSPELT: Final = 5
 """One edit makes another word of most shorter ones."""
+
+LONGEST_ENDING: Final = 3
+"""Letters by which two forms of one word may differ at their end."""
 
 MOST: Final = 8
 """So many near words are taken, the most alike first."""
@@ -18,20 +22,37 @@ def near(term: str, vocabulary: Iterable[str]) -> list[str]:
 
     An edit is a letter added, left out, changed, or swapped with the next (Damerau, 1964).
     """
-    if len(term) < LEAST or not term.isalpha():
+    if len(term) < LEAST or any(unicodedata.category(char)[0] not in "LM" for char in term):
         return []
-    misspelt: list[str] = []
-    related: list[str] = []
-    for word in vocabulary:
-        if len(term) >= LEAST_MISSPELT and abs(len(word) - len(term)) <= 1 and _one_edit(term, word):
-            misspelt.append(word)
-        elif len(word) >= LEAST and (term in word or word in term):
-            related.append(word)
+    # One edit leaves one end of the word as it is; this leaves few words to look at closely.
+    end = min(LEAST, (len(term) - 1) // 2)
+    head, tail = term[:end], term[-end:]
+    rough = [
+        word for word in vocabulary if word.startswith(head) or word.endswith(tail) or term in word or word in term
+    ]
+    misspelt = [word for word in rough if len(term) >= LEAST_MISSPELT and _one_edit(term, word)]
+    related = [word for word in rough if len(word) >= LEAST and _related(term, word)]
     found = misspelt or sorted(related, key=lambda word: (abs(len(word) - len(term)), word))
     return found[:MOST]
 
 
+def _related(term: str, word: str) -> bool:
+    return term in word or word in term or _one_stem(term, word)
+
+
+def _one_stem(one: str, other: str) -> bool:
+    """Whether both may be forms of one word, in a language whose endings nobody folds."""
+    shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return (
+        not one.isascii()
+        and shared >= min(LEAST, len(one) - 1)
+        and max(len(one), len(other)) - shared <= LONGEST_ENDING
+    )
+
+
 def _one_edit(one: str, other: str) -> bool:
+    if abs(len(one) - len(other)) > 1:
+        return False
     start = 0
     shortest = min(len(one), len(other))
     while start < shortest and one[start] == other[start]:

@@ -52,7 +52,7 @@ _UNSPACED: Final = (
     (0x31F0, 0x31FF),
 )
 _HANGUL: Final = ((0x1100, 0x11FF), (0xAC00, 0xD7AF))
-_MARKS: Final = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0640]")
+_MARKS: Final = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0640\u093c\u09bc\u0a3c]")
 _ASCII_WORD: Final = re.compile("[a-z0-9]+")
 _ASCII_GAP: Final = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _PLAIN: Final = str.maketrans(

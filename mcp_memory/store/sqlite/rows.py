@@ -90,12 +90,6 @@ def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]
     return values["row_id"], values["version"], own_terms(indexed, number), len(indexed)
 
 
-def vocabulary(found: Iterable[sqlite3.Row]) -> list[str]:
-    """The terms as they were before they were marked; the marks of repetition are none."""
-    marked = (str(row["term"]).partition("x")[2] for row in found)
-    return [term for term in marked if not term.endswith(_AGAIN)]
-
-
 def vector_parameters(vector: Vector | None, model: str) -> dict[str, Any]:
     """The columns of a vector, all null where there is none."""
     if vector is None:

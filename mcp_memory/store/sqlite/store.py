@@ -97,7 +97,8 @@ class SqliteStore:
 
     async def vocabulary(self, user: str) -> list[str]:
         """Every term of the user's memories."""
-        return rows.vocabulary(await self._reader.all("vocabulary", {"user": user}))
+        found = await self._reader.single("vocabulary", {"user": user})
+        return json.loads(found["terms"])
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""

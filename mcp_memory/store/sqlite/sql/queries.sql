@@ -127,9 +127,10 @@ FROM users AS u CROSS JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
 -- name: vocabulary
--- The letter after x is y: the user's terms are one range of the index.
-SELECT term FROM users AS u CROSS JOIN memory_terms ON term > u.number || 'x' AND term < u.number || 'y'
-WHERE u.name = :user
+-- The letter after x is y: the user's terms are one range of the index. Marks of repetition are no terms.
+SELECT json_group_array(substr(term, length(u.number) + 2)) AS terms
+FROM users AS u CROSS JOIN memory_terms ON term > u.number || 'x' AND term < u.number || 'y'
+WHERE u.name = :user AND substr(term, -1) <> '²'
 
 -- fragment: indexed
 m.row_id IS NOT NULL AND m.state = 'active' AS present, m.term_count, m.updated_at, m.expires_at, v.scale, v.vector
