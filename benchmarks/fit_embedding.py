@@ -1,6 +1,6 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportUnknownLambdaType=false
-# ruff: noqa: PLC0415 - what the project does without is imported when it is needed
+
 """Fits the built-in embedding table to a sentence transformer: `python -m benchmarks.fit_embedding --help`.
 
 A text's vector is the weighted sum of its tokens' rows, normalised; the fit chooses rows and weights so that it comes

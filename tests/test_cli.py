@@ -56,7 +56,7 @@ def test_serves_on_a_pipe_and_ends_with_it(tmp_path: Path, arguments: tuple[str,
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX only")
 def test_explains_itself_in_six_lines_on_a_terminal(tmp_path: Path) -> None:
-    import pty  # noqa: PLC0415 - there is none on Windows
+    import pty
 
     controller, terminal = pty.openpty()
     try:
@@ -234,7 +234,7 @@ def test_reindex_says_in_one_line_what_it_did_and_search_then_finds_it(tmp_path:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX only")
 def test_reindex_shows_its_progress_on_a_terminal(tmp_path: Path, database: str) -> None:
-    import pty  # noqa: PLC0415 - there is none on Windows
+    import pty
 
     controller, terminal = pty.openpty()
     try:
