@@ -44,8 +44,8 @@ EXPECTED: Final = (0.3, 0.4)
 
 FOREIGN_EXPECTED: Final = (0.3, 0.7)
 UNSPACED_EXPECTED: Final = (0.38, 0.62)
-"""The same for scripts that the vectors do not understand; the second where the terms are characters and pairs, of which
-a memory seldom holds many."""
+"""The same for scripts that the vectors do not understand; the second where the terms are characters and pairs, of
+which a memory seldom holds many."""
 
 _CHUNK: Final = 4_096
 
