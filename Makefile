@@ -23,8 +23,8 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed ## show a real server at work
 	$(BIN)/mcp-memory demo
 
-test: $(VENV)/.installed ## run all tests
-	$(RUN) pytest
+test: $(VENV)/.installed ## run all tests, on every processor
+	$(RUN) pytest -n auto --dist worksteal
 
 check: $(VENV)/.installed ## lint, format and types
 	$(RUN) ruff check .

@@ -155,12 +155,24 @@ class Page(Value):
 
 
 @dataclass(frozen=True)
+class Postings:
+    """Which candidates hold which terms of a query: one entry for each such pair, as arrays of one length.
+
+    `terms` has the number of the term, `places` the position of the candidate, and `repeated` whether the term stands
+    in it more than once. Entries stand by term.
+    """
+
+    terms: "Integers"
+    places: "Integers"
+    repeated: "Booleans"
+
+
+@dataclass(frozen=True)
 class Candidates:
     """What the index holds for a query: memories, or past wordings, as arrays of one length; `rows` ascends.
 
     `rows` has the row of each memory, or for a past wording the `seq` of its revision; `lengths` counts its terms;
-    `kept` is False where the filter excludes it; `updated` is when it last changed, in microseconds. A row is found in
-    `postings[n]` by its position where it holds query term n, and in `repeated[n]` where it does so more than once.
+    `kept` is False where the filter excludes it; `updated` is when it last changed, in microseconds.
 
     `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,); a scale of 0 is a memory
     without one. `documents` memories with `mean_length` terms on average are the statistics: of this user alone.
@@ -173,8 +185,7 @@ class Candidates:
     lengths: "Integers"
     kept: "Booleans"
     updated: "Integers"
-    postings: "tuple[Integers, ...]"
-    repeated: "tuple[Integers, ...]"
+    postings: Postings
     codes: "Codes | None"
     scales: "Floats"
     current: int

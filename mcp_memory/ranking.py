@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mcp_memory.models import Candidates
+from mcp_memory.models import Candidates, Postings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,8 @@ UNSPACED_EXPECTED: Final = (0.38, 0.62)
 """The same for scripts that the vectors do not understand; the second where the terms are characters and pairs, of
 which a memory seldom holds many."""
 
-_CHUNK: Final = 4_096
+_CHUNK: Final = 512
+"""Vectors multiplied at a time: as many as stay in a processor's cache once they are no longer bytes."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,13 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     )
 
 
+def frequencies(found: Candidates, terms: int) -> list[int]:
+    """How many candidates hold each of the query's `terms` terms."""
+    import numpy as np
+
+    return np.bincount(found.postings.terms, minlength=terms).tolist()
+
+
 def excluded(found: Candidates) -> int:
     """How many memories hold a term of the query, but the filter excludes them."""
     import numpy as np
@@ -145,8 +153,7 @@ def excluded(found: Candidates) -> int:
     if bool(found.kept.all()):
         return 0
     holding = np.zeros(len(found.rows), np.bool_)
-    for places in found.postings:
-        holding[places] = True
+    holding[found.postings.places] = True
     return int(np.count_nonzero(holding & ~found.kept))
 
 
@@ -154,15 +161,17 @@ def narrowed(found: Candidates, newest: int) -> Candidates:
     """`found` with only those left that hold a term or are among the `newest` kept."""
     import numpy as np
 
-    places = np.unique(np.concatenate([*found.postings, np.flatnonzero(found.kept)[-newest:]]))
+    wanted = np.zeros(len(found.rows), np.bool_)
+    wanted[found.postings.places] = True
+    wanted[np.flatnonzero(found.kept)[-newest:]] = True
+    places = np.flatnonzero(wanted)
     return replace(
         found,
         rows=found.rows[places],
         lengths=found.lengths[places],
         kept=found.kept[places],
         updated=found.updated[places],
-        postings=tuple(places.searchsorted(one) for one in found.postings),
-        repeated=tuple(places.searchsorted(one) for one in found.repeated),
+        postings=replace(found.postings, places=places.searchsorted(found.postings.places)),
         codes=None if found.codes is None else found.codes[places],
         scales=found.scales[places],
         current=int(places.searchsorted(found.current)),
@@ -189,8 +198,11 @@ def joined(current: Candidates, past: Candidates) -> Candidates:
         lengths=np.concatenate([current.lengths, past.lengths]),
         kept=np.concatenate([current.kept, past.kept]),
         updated=np.concatenate([current.updated, past.updated]),
-        postings=_both(current.postings, past.postings, start),
-        repeated=_both(current.repeated, past.repeated, start),
+        postings=Postings(
+            terms=np.concatenate([current.postings.terms, past.postings.terms]),
+            places=np.concatenate([current.postings.places, past.postings.places + start]),
+            repeated=np.concatenate([current.postings.repeated, past.postings.repeated]),
+        ),
         codes=codes,
         scales=np.concatenate([current.scales, past.scales]),
         current=start,
@@ -202,25 +214,16 @@ def grouped(found: Candidates, sizes: Sequence[int]) -> Candidates:
     """`found` with its terms taken together in groups of these sizes: a memory holds a group if it holds any of it."""
     import numpy as np
 
-    ends = np.cumsum(sizes).tolist()
-    parts = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    none = np.empty(0, np.int64)
-    return replace(
-        found,
-        postings=tuple(np.unique(np.concatenate([none, *found.postings[part]])) for part in parts),
-        repeated=tuple(np.unique(np.concatenate([none, *found.repeated[part]])) for part in parts),
-    )
-
-
-def _both(current: "Sequence[Places]", past: "Sequence[Places]", start: int) -> "tuple[Places, ...]":
-    import numpy as np
-
-    return tuple(np.concatenate([one, other + start]) for one, other in zip(current, past, strict=True))
+    asked, size = found.postings, max(1, len(found.rows))
+    groups = np.repeat(np.arange(len(sizes)), sizes)[asked.terms]
+    pairs, which = np.unique(groups * size + asked.places, return_inverse=True)
+    repeated = np.bincount(which, weights=asked.repeated, minlength=len(pairs)) > 0
+    return replace(found, postings=Postings(terms=pairs // size, places=pairs % size, repeated=repeated))
 
 
 def matched(found: Candidates, place: int) -> tuple[int, ...]:
     """Which of the query's terms the candidate at `place` holds."""
-    return tuple(term for term, places in enumerate(found.postings) if place in places)
+    return tuple(sorted(found.postings.terms[found.postings.places == place].tolist()))
 
 
 def _arms(found: Candidates, query: Query) -> _Arms:
@@ -231,27 +234,25 @@ def _arms(found: Candidates, query: Query) -> _Arms:
     """
     import numpy as np
 
-    size = len(found.rows)
-    weights = [
-        weight * _idf(found.documents, int(places.searchsorted(found.current)))
-        for weight, places in zip(query.weights, found.postings, strict=True)
-    ]
-    bm25, mass, held = (np.zeros(size, np.float32) for _ in range(3))
-    norm = (K1 * (1 - B + B * found.lengths / (found.mean_length or 1.0))).astype(np.float32)
-    for weight, places, repeated in zip(weights, found.postings, found.repeated, strict=True):
-        bm25[places] += weight * (K1 + 1) / (1 + norm[places])
-        if len(repeated):
-            bm25[repeated] += weight * (K1 + 1) * (2 / (2 + norm[repeated]) - 1 / (1 + norm[repeated]))
-        mass[places] += weight
-        held[places] += 1
-    share = mass / (sum(weights) or 1.0)
-    coverage = held / max(1, len(query.terms))
-    bm25 *= share if query.foreign else coverage
-    return _Arms(bm25=bm25, lexical=np.minimum((share + coverage) / 2, 1), cosine=_cosines(found, query))
+    size, asked = len(found.rows), found.postings
+    weights = np.array(query.weights, np.float64) * _idf(found, len(query.terms))
+    each, times = weights[asked.terms], 1.0 + asked.repeated
+    norm = K1 * (1 - B + B * found.lengths / (found.mean_length or 1.0))
+    gain = each * (K1 + 1) * times / (times + norm[asked.places])
+    share = np.bincount(asked.places, each, size) / (weights.sum() or 1.0)
+    coverage = np.bincount(asked.places, minlength=size) / max(1, len(query.terms))
+    bm25 = np.bincount(asked.places, gain, size) * (share if query.foreign else coverage)
+    lexical = np.minimum((share + coverage) / 2, 1)
+    return _Arms(bm25=bm25.astype(np.float32), lexical=lexical.astype(np.float32), cosine=_cosines(found, query))
 
 
-def _idf(documents: int, frequency: int) -> float:
-    return math.log1p((max(documents, frequency) - frequency + 0.5) / (frequency + 0.5))
+def _idf(found: Candidates, terms: int) -> "NDArray[np.float64]":
+    """The inverse document frequency of each of the query's terms among the user's memories."""
+    import numpy as np
+
+    counted = found.postings.terms[found.postings.places < found.current]
+    frequency = np.bincount(counted, minlength=terms)
+    return np.log1p((np.maximum(found.documents, frequency) - frequency + 0.5) / (frequency + 0.5))
 
 
 def _cosines(found: Candidates, query: Query) -> "Floats | None":
@@ -279,9 +280,10 @@ def _fused(arms: _Arms, query: Query) -> "Floats":
     lexical = arms.bm25 / (arms.bm25.max() or 1.0)
     if arms.cosine is None:
         return lexical
-    known = arms.cosine[~np.isnan(arms.cosine)]
+    missing = np.isnan(arms.cosine)
+    known = arms.cosine[~missing] if missing.any() else arms.cosine
     low, high = known.min(), known.max()
-    semantic = (np.nan_to_num(arms.cosine, nan=float(known.mean())) - low) / ((high - low) or 1.0)
+    semantic = (np.where(missing, known.mean(), arms.cosine) - low) / ((high - low) or 1.0)
     weight = FOREIGN_WEIGHT if query.foreign else LEXICAL_WEIGHT
     return weight * lexical + (1 - weight) * semantic
 
@@ -331,7 +333,10 @@ def _same(found: Candidates, order: "Places", limit: int) -> tuple[list[int], tu
     if found.codes is None:
         return [], tuple(combinations(order[:limit].tolist(), 2))
     vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
-    close = np.triu(vectors @ vectors.T >= RELATED, 1)
+    close = vectors @ vectors.T >= RELATED
+    if np.count_nonzero(close) <= len(order):  # only each with itself
+        return [], ()
+    close = np.triu(close, 1)
     related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))[:MOST_RELATED]
     shown = np.concatenate([np.arange(min(limit, len(order))), related])
     among = close[np.ix_(shown, shown)]

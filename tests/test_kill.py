@@ -21,6 +21,9 @@ ROUNDS: Final = 20 if sys.platform == "win32" else 100
 """Windows cannot fork a process that has its imports done, so that a round takes a second there."""
 
 
+PRELOADED: Final = ["pytest", "numpy", "tests.writer_child", "mcp_memory.store.sqlite", "mcp_memory.embed.builtin"]
+
+
 class Writer(NamedTuple):
     """A process that writes; `pipe` gives what was acknowledged, and `wanted` is how much it may do."""
 
@@ -32,7 +35,9 @@ class Writer(NamedTuple):
 def start(database: Path, name: str, wanted: int) -> Writer:
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
-        context.set_forkserver_preload(["pytest", "tests.writer_child", "mcp_memory.store.sqlite"])
+        context.set_forkserver_preload(
+            ["pytest", "numpy", "tests.writer_child", "mcp_memory.store.sqlite", "mcp_memory.embed.builtin"]
+        )
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=write, args=(str(database), name, sender), daemon=True)
     process.start()
@@ -76,6 +81,7 @@ def check(database: Path, acknowledged: Mapping[str, int]) -> int:
 
 
 @pytest.mark.promise("P2")
+@pytest.mark.timeout(300)
 async def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path) -> None:
     database, chance = tmp_path / "memory.db", random.Random(20260301)
     acknowledged: dict[str, int] = {}

@@ -67,7 +67,7 @@ async def holders(config: Config, word: str) -> tuple[int, int]:
     async with open_store(config, CLOCK) as store:
         current = await store.candidates("alice", terms, Filter(now=NOW))
         former = await store.past_candidates("alice", terms, Filter(now=NOW))
-    return sum(map(len, current.postings)), sum(map(len, former.postings))
+    return len(current.postings.places), len(former.postings.places)
 
 
 async def modes(client: Client) -> list[str]:

@@ -196,8 +196,6 @@ class MemoryService:
             InvalidInput: the query or the limit cannot be used.
         """
         user, query = guard.user(user), guard.query(query)
-        if not self._searcher.analyzer.query_terms(query):
-            raise InvalidInput("query has no letters or digits to search for; give a few words")
         allowed, left_out = _allowed(limit)
         wanted = Search(
             query=query,

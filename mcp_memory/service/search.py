@@ -9,13 +9,14 @@ import anyio
 
 from mcp_memory import ranking
 from mcp_memory.clock import date_in
+from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past, Value
 from mcp_memory.ranking import Query, Ranked, Ranking
 from mcp_memory.service.outcomes import Found
 from mcp_memory.service.vectors import Probe, Vectors
 from mcp_memory.store.base import Store
 from mcp_memory.text import STOP_WORDS, Analyzer, is_foreign, sentences
-from mcp_memory.text.near import LEAST, near
+from mcp_memory.text.near import LEAST
 from mcp_memory.text.periods import Period, asked, mentioned
 
 MAX_TERMS: Final = 64
@@ -86,8 +87,14 @@ class Searcher:
     zone: tzinfo | None
 
     async def search(self, user: str, wanted: Search) -> Found:
-        """The hits of a search, best first, and how many matches are not among them."""
+        """The hits of a search, best first, and how many matches are not among them.
+
+        Raises:
+            InvalidInput: there is nothing in the query to search for.
+        """
         terms = self.analyzer.query_terms(wanted.query)
+        if not terms:
+            raise InvalidInput("query has no letters or digits to search for; give a few words")
         probe = await self.vectors.probe([wanted.query, *sentences(wanted.query)])
         query = _query(list(terms.items())[:MAX_TERMS], probe, foreign=self._foreign(wanted.query))
         found = await self._candidates(user, query.terms, wanted)
@@ -146,11 +153,12 @@ class Searcher:
 
     async def _near(self, user: str, query: Query, found: Candidates) -> dict[str, list[str]]:
         """For the query's terms that no memory holds, the words that may be meant."""
-        unknown = [term for term, places in zip(query.terms, found.postings, strict=True) if not len(places)]
+        frequencies = ranking.frequencies(found, len(query.terms))
+        unknown = [term for term, frequency in zip(query.terms, frequencies, strict=True) if not frequency]
         if not any(len(term) >= LEAST for term in unknown):
             return {}
         vocabulary = await self.store.vocabulary(user)
-        return {term: words for term in unknown if (words := near(term, vocabulary))}
+        return {term: words for term in unknown if (words := vocabulary.near(term))}
 
     async def _widened(
         self, user: str, query: Query, near: Mapping[str, Sequence[str]], wanted: Search
@@ -160,7 +168,8 @@ class Searcher:
         words = [word for group in groups for word in group]
         found = await self._candidates(user, words, wanted)
         # Of an expired memory the index still has the words: only those that somebody living holds are told.
-        held = {word for word, places in zip(words, found.postings, strict=True) if len(places)}
+        frequencies = ranking.frequencies(found, len(words))
+        held = {word for word, frequency in zip(words, frequencies, strict=True) if frequency}
         pairs = zip(query.terms, query.weights, strict=True)
         return replace(
             query,
@@ -184,7 +193,7 @@ class Searcher:
         past = await self.store.past(user, seqs, now) if seqs else {}
         hits = {one.place: _hit(one, living.get(row)) for one, row in zip(current, rows, strict=True)}
         hits |= {one.place: _past_hit(one, past.get(seq)) for one, seq in zip(former, seqs, strict=True)}
-        return _newest_first(best, hits, self._same(ranked, hits))[: len(ranked.hits)]
+        return _newest_first(best, hits, list(self._same(ranked, hits)))[: len(ranked.hits)]
 
     async def _living(self, user: str, found: Candidates, rows: Sequence[int], now: int) -> dict[int, Memory]:
         """The memories at `rows`, which candidates have found living."""
@@ -235,20 +244,25 @@ async def _rank(found: Candidates, query: Query, limit: int, min_score: float) -
     return await anyio.to_thread.run_sync(ranking.rank, found, query, limit, min_score)
 
 
-def _newest_first(best: Sequence[Ranked], hits: dict[int, Hit | None], same: Iterable[tuple[int, int]]) -> list[_Shown]:
+def _newest_first(best: Sequence[Ranked], hits: dict[int, Hit | None], same: Sequence[tuple[int, int]]) -> list[_Shown]:
     """Hits in the order of `best`, but within each group of the same statement the newest takes the first place."""
-    group = {one.place: one.place for one in best}
-    for one, other in same:
-        joined, into = group[other], group[one]
-        group = {place: into if head == joined else head for place, head in group.items()}
-    waiting: dict[int, list[Ranked]] = {}
-    for one in best:
-        waiting.setdefault(group[one.place], []).append(one)
-    for members in waiting.values():
-        members.sort(key=lambda one: _age(hits[one.place]), reverse=True)
-    ordered = [waiting[group[slot.place]].pop(0)._replace(rank=slot.rank) for slot in best]
+    ordered = list(best)
+    for places in _groups(same):
+        slots = [slot for slot, one in enumerate(best) if one.place in places]
+        newest = sorted((best[slot] for slot in slots), key=lambda one: _age(hits[one.place]), reverse=True)
+        for slot, one in zip(slots, newest, strict=True):
+            ordered[slot] = one._replace(rank=best[slot].rank)
     found = ((one, hits[one.place]) for one in ordered)
     return [_Shown(one, hit) for one, hit in found if hit is not None]
+
+
+def _groups(pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
+    """The sets of places that are joined by pairs."""
+    groups: list[set[int]] = []
+    for pair in pairs:
+        touched = [group for group in groups if not group.isdisjoint(pair)]
+        groups = [group for group in groups if group.isdisjoint(pair)] + [set(pair).union(*touched)]
+    return groups
 
 
 def _timely(ordered: Sequence[_Shown], period: Period) -> list[_Shown]:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from mcp_memory.models import Candidates, Change, Filter, Memory, Page, Past, Revision, Step, Value, Vector
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
+from mcp_memory.text.near import Vocabulary
 
 
 class FileSettings(Value):
@@ -125,14 +126,15 @@ class Store(Protocol):
         ...
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
-        """The user's memories, and which of `terms` they hold; of each term only the `depth` newest where it is given.
+        """The user's memories, and which of `terms` they hold.
 
+        With `depth` only the newest so many count for each term, and which hold it more than once is not told.
         Memories without any of the terms are there too: they can be close in meaning.
         """
         ...
 
-    async def vocabulary(self, user: str) -> list[str]:
-        """Every term of the user's memories, in no particular order."""
+    async def vocabulary(self, user: str) -> Vocabulary:
+        """Every term of the user's memories."""
         ...
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:

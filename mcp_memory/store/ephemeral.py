@@ -4,7 +4,6 @@ import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import anyio
 
@@ -15,6 +14,7 @@ from mcp_memory.models import (
     Memory,
     Page,
     Past,
+    Postings,
     Revision,
     State,
     Step,
@@ -23,9 +23,7 @@ from mcp_memory.models import (
 )
 from mcp_memory.store.base import FileSettings, Holding, Unembedded, index_terms
 from mcp_memory.text import Analyzer
-
-if TYPE_CHECKING:
-    from mcp_memory.models import Integers
+from mcp_memory.text.near import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -176,25 +174,22 @@ class EphemeralStore:
 
         shelf = self._shelf(user)
         rows = [(row, self._terms(memory), memory) for row, memory in sorted(shelf.memories.items())]
-        found = _arranged(rows, terms, scope, shelf.vectors)
+        found = _arranged(rows, terms, scope, shelf.vectors, depth)
         living = np.array([_lives(memory, scope.now) for _, _, memory in rows], np.bool_)
 
-        def looked_at(postings: "tuple[Integers, ...]") -> "tuple[Integers, ...]":
-            newest = (places[-depth:] if depth else places for places in postings)
-            return tuple(places[living[places]] for places in newest)
-
+        asked = found.postings
+        alive = living[asked.places]
         return replace(
             found,
             documents=int(living.sum()),
             mean_length=float(found.lengths[living].mean()) if living.any() else 0.0,
             kept=found.kept & living,
-            postings=looked_at(found.postings),
-            repeated=looked_at(found.repeated),
+            postings=Postings(asked.terms[alive], asked.places[alive], asked.repeated[alive]),
         )
 
-    async def vocabulary(self, user: str) -> list[str]:
+    async def vocabulary(self, user: str) -> Vocabulary:
         """Every term of the user's memories."""
-        return list({term for memory in self._shelf(user).memories.values() for term in self._terms(memory)})
+        return Vocabulary(term for memory in self._shelf(user).memories.values() for term in self._terms(memory))
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
@@ -288,15 +283,19 @@ class EphemeralStore:
 
 
 def _arranged(
-    rows: Sequence[tuple[int, list[str], Memory]], terms: Sequence[str], scope: Filter, vectors: Mapping[int, Vector]
+    rows: Sequence[tuple[int, list[str], Memory]],
+    terms: Sequence[str],
+    scope: Filter,
+    vectors: Mapping[int, Vector],
+    depth: int | None = None,
 ) -> Candidates:
     """Candidates of memories given as row, terms and what the filter is asked of; `row` ascends."""
     import numpy as np
 
-    def places(least: int) -> "tuple[Integers, ...]":
-        holders = ([n for n, (_, held, _) in enumerate(rows) if held.count(term) >= least] for term in terms)
-        return tuple(np.array(holding, np.int64) for holding in holders)
-
+    entries: list[tuple[int, int, bool]] = []
+    for number, term in enumerate(terms):
+        holding = [(n, held.count(term)) for n, (_, held, _) in enumerate(rows) if term in held]
+        entries += [(number, place, count > 1 and not depth) for place, count in holding[-(depth or len(rows)) :]]
     found = [vectors.get(row) for row, _, _ in rows]
     dimensions = max((len(vector.codes) for vector in found if vector), default=0)
     codes = b"".join(vector.codes if vector else bytes(dimensions) for vector in found)
@@ -307,8 +306,11 @@ def _arranged(
         lengths=np.array([len(held) for _, held, _ in rows], np.int64),
         kept=np.array([_keeps(scope, memory) for _, _, memory in rows], np.bool_),
         updated=np.array([memory.updated_at for _, _, memory in rows], np.int64),
-        postings=places(1),
-        repeated=places(2),
+        postings=Postings(
+            terms=np.array([number for number, _, _ in entries], np.int64),
+            places=np.array([place for _, place, _ in entries], np.int64),
+            repeated=np.array([repeated for _, _, repeated in entries], np.bool_),
+        ),
         codes=np.frombuffer(codes, np.int8).reshape(len(rows), dimensions) if dimensions else None,
         scales=np.array([vector.scale if vector else 0 for vector in found], np.float32),
         current=len(rows),

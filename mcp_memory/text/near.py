@@ -1,7 +1,7 @@
 """Words that are nearly the same: misspelt by one edit, or one a part of the other, as in compounds and inflections."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 LEAST: Final = 4
@@ -17,23 +17,41 @@ MOST: Final = 8
 """So many near words are taken, the most alike first."""
 
 
-def near(term: str, vocabulary: Iterable[str]) -> list[str]:
-    """The words of `vocabulary` that `term` may mean: those at one edit if there are any, else wholes and parts of it.
+class Vocabulary:
+    """The words of a user's memories, laid out so that near ones are found without looking at each."""
 
-    An edit is a letter added, left out, changed, or swapped with the next (Damerau, 1964).
-    """
-    if len(term) < LEAST or any(unicodedata.category(char)[0] not in "LM" for char in term):
-        return []
-    # One edit leaves one end of the word as it is; this leaves few words to look at closely.
-    end = min(LEAST, (len(term) - 1) // 2)
-    head, tail = term[:end], term[-end:]
-    rough = [
-        word for word in vocabulary if word.startswith(head) or word.endswith(tail) or term in word or word in term
-    ]
-    misspelt = [word for word in rough if len(term) >= LEAST_MISSPELT and _one_edit(term, word)]
-    related = [word for word in rough if len(word) >= LEAST and _related(term, word)]
-    found = misspelt or sorted(related, key=lambda word: (abs(len(word) - len(term)), word))
-    return found[:MOST]
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = frozenset(words)
+        self._lines = "\n".join(["", *self._words, ""])
+
+    def near(self, term: str) -> list[str]:
+        """The words that `term` may mean: those at one edit if there are any, else wholes and parts of it.
+
+        An edit is a letter added, left out, changed, or swapped with the next (Damerau, 1964).
+        """
+        if len(term) < LEAST or any(unicodedata.category(char)[0] not in "LM" for char in term):
+            return []
+        rough = self._rough(term)
+        misspelt = [word for word in rough if len(term) >= LEAST_MISSPELT and _one_edit(term, word)]
+        related = [word for word in rough if len(word) >= LEAST and _related(term, word)]
+        return sorted(misspelt or related, key=lambda word: (abs(len(word) - len(term)), word))[:MOST]
+
+    def _rough(self, term: str) -> set[str]:
+        """The few words to look at closely: one edit leaves one end of the word as it is."""
+        end = min(LEAST, (len(term) - 1) // 2)
+        starts = range(len(term) - LEAST + 1)
+        parts = {term[start:stop] for start in starts for stop in range(start + LEAST, len(term) + 1)}
+        alike = {word for part in (f"\n{term[:end]}", f"{term[-end:]}\n", term) for word in self._holding(part)}
+        return alike | (parts & self._words)
+
+    def _holding(self, part: str) -> Iterator[str]:
+        """Every word that has `part` in it; a line break there is an end of the word."""
+        lines, found = self._lines, self._lines.find(part)
+        while found >= 0:
+            start = lines.rfind("\n", 0, found + 1) + 1
+            stop = lines.find("\n", start)
+            yield lines[start:stop]
+            found = lines.find(part, stop)
 
 
 def _related(term: str, word: str) -> bool:

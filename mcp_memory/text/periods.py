@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -145,6 +145,7 @@ def asked(query: str, now: int, zone: tzinfo | None) -> Period | None:
         return None
 
 
+@lru_cache(4_096)
 def mentioned(text: str) -> tuple[tuple[int, int], ...]:
     """The first 8 dates with a year in `text`, as half-open UTC days or months in microseconds since the epoch."""
     dates = (_date(_parts(match), date.min) for match in _compiled(*_DATES).finditer(_folded(text)))

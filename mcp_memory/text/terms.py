@@ -158,6 +158,8 @@ def sentences(text: str) -> list[str]:
 
 def is_foreign(text: str) -> bool:
     """Whether most letters of `text` are of other scripts than Latin."""
+    if text.isascii():
+        return False
     letters = [char for char in text if char.isalpha()]
     latin = sum(char.isascii() or "\u00c0" <= char <= "\u024f" or "\u1e00" <= char <= "\u1eff" for char in letters)
     return latin * 2 < len(letters)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 
+from mcp_memory import ranking
 from mcp_memory.models import Candidates, Change, Filter, Memory, Operation, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
@@ -122,22 +123,25 @@ def query_terms(query: str) -> list[str]:
 
 
 async def found(store: Store, user: str, query: str, scope: Filter | None = None) -> Seen:
-    return seen(await store.candidates(user, query_terms(query), scope or Filter(now=NOW)))
+    terms = query_terms(query)
+    return seen(await store.candidates(user, terms, scope or Filter(now=NOW)), len(terms))
 
 
 async def found_past(store: Store, user: str, query: str, scope: Filter | None = None) -> Seen:
-    return seen(await store.past_candidates(user, query_terms(query), scope or Filter(now=NOW)))
+    terms = query_terms(query)
+    return seen(await store.past_candidates(user, terms, scope or Filter(now=NOW)), len(terms))
 
 
-def seen(candidates: Candidates) -> Seen:
-    matched = [_bits(candidates.postings, place) for place in range(len(candidates.rows))]
+def seen(candidates: Candidates, terms: int) -> Seen:
+    postings = candidates.postings
+    matched = [_bits(postings.terms[postings.places == place]) for place in range(len(candidates.rows))]
     rows = (
         Row(
             row=int(candidates.rows[place]),
             matched=bits,
             length=int(candidates.lengths[place]),
             kept=bool(candidates.kept[place]),
-            repeated=_bits(candidates.repeated, place),
+            repeated=_bits(postings.terms[(postings.places == place) & postings.repeated]),
         )
         for place, bits in enumerate(matched)
         if bits
@@ -145,13 +149,13 @@ def seen(candidates: Candidates) -> Seen:
     return Seen(
         documents=candidates.documents,
         mean_length=candidates.mean_length,
-        frequencies=tuple(map(len, candidates.postings)),
+        frequencies=tuple(ranking.frequencies(candidates, terms)),
         rows=tuple(rows),
     )
 
 
-def _bits(postings: Sequence[Any], place: int) -> int:
-    return sum(1 << term for term, places in enumerate(postings) if place in places)
+def _bits(terms: Any) -> int:
+    return sum(1 << term for term in terms.tolist())
 
 
 @dataclass(frozen=True)
@@ -177,9 +181,11 @@ async def everything(store: Store, user: str, known: Known, now: int = NOW) -> d
         "memory": _some([await store.memory(user, one, now) for one in known.memories]),
         "memory_by_key": _some([await store.memory_by_key(user, key, now) for key in known.keys]),
         "page": [one for scope in known.scopes for one in await _pages(store, user, scope)],
-        "candidates": _rows([seen(await store.candidates(user, query, scope)) for query, scope in queries]),
-        "newest": _rows([seen(await store.candidates(user, query, scope, 1)) for query, scope in queries]),
-        "past_candidates": _rows([seen(await store.past_candidates(user, query, scope)) for query, scope in queries]),
+        "candidates": _rows([seen(await store.candidates(user, query, scope), len(query)) for query, scope in queries]),
+        "newest": _rows([seen(await store.candidates(user, query, scope, 1), len(query)) for query, scope in queries]),
+        "past_candidates": _rows(
+            [seen(await store.past_candidates(user, query, scope), len(query)) for query, scope in queries]
+        ),
         "living": sorted((await store.living(user, list(known.rows), now)).items()),
         "past": sorted((await store.past(user, list(known.rows), now)).items()),
         "revisions": [told(one, ids) for revisions in held for one in revisions],

@@ -440,7 +440,7 @@ async def test_candidates_say_which_terms_each_memory_holds_and_how_common_they_
         assert (candidates.documents, candidates.mean_length) == (4, 14 / 4)
         assert (await found(store, "alice", "red green")).rows[1] == Row(2, 0b11, 6, repeated=0b10)
         assert (await found(store, "alice", "")).frequencies == ()
-        newest = seen(await store.candidates("alice", query_terms("red apple"), NOWHERE, 1))
+        newest = seen(await store.candidates("alice", query_terms("red apple"), NOWHERE, 1), 2)
         assert list(newest.rows) == [Row(2, 0b10, 6), Row(3, 0b01, 4)]
         assert newest.frequencies == (1, 1)
 

@@ -55,8 +55,8 @@ async def lacking(store: Store, user: str, limit: int = 1_000, before: int | Non
 async def in_german(store: Store, word: str) -> tuple[list[int], list[int]]:
     """The rows of alice's memories, and the seqs of her former wordings, that hold a German word in any form."""
     terms = list(Analyzer(GERMAN.languages).query_terms(word))
-    current = seen(await store.candidates("alice", terms, SCOPE))
-    former = seen(await store.past_candidates("alice", terms, SCOPE))
+    current = seen(await store.candidates("alice", terms, SCOPE), len(terms))
+    former = seen(await store.past_candidates("alice", terms, SCOPE), len(terms))
     return [row.row for row in current.rows], [row.row for row in former.rows]
 
 

@@ -6,14 +6,17 @@ since, and anew after a reindex. So a search never sees a deleted memory, whiche
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import anyio
 
 from mcp_memory.models import Memory, State, Step
+from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
+from mcp_memory.text.near import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +37,17 @@ _AT_HAND: Final = 1_000
 """So many memories of a user are kept as they were read: the same ones are found again and again."""
 
 
+_HELD: Final = 500_000
+"""So many postings of a user are kept as they were looked up: most words of a question were asked for before."""
+
+
+class Held(NamedTuple):
+    """Where the memories stand that hold a term, and whether each holds it more than once."""
+
+    places: "Integers"
+    repeated: "Booleans"
+
+
 class _Row(Protocol):
     """A row of the queries `indexed_rows` and `indexed_changes`."""
 
@@ -51,6 +65,9 @@ class UserIndex:
         self.made_up: int = head["made_up"]
         self.vector_seq: int = head["vector_seq"]
         self.at_hand: dict[int, Memory] = {}
+        self.held: dict[str, Held] = {}
+        self.vocabulary: Vocabulary | None = None
+        self._held_count = 0
         self._size = 0
         self._rows = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int64)
@@ -88,20 +105,25 @@ class UserIndex:
     @property
     def nbytes(self) -> int:
         """What the arrays take of memory."""
-        return sum(array.nbytes for array in self._arrays())
+        return sum(array.nbytes for array in self._arrays()) + 9 * self._held_count
 
     def living(self, now: int) -> "Booleans":
         """Which memories are there and not expired at `now`."""
         return self._present[: self._size] & (self._expires[: self._size] > now)
 
-    def places(self, rows: "Integers") -> "Integers":
-        """Where those of the ascending `rows` stand that are known here."""
+    def places(self, at: "Integers") -> "Integers":
+        """Where those of the rows `at` stand that are known here."""
+        places, known = self._places(at)
+        return places[known]
+
+    def _places(self, at: "Integers") -> "tuple[Integers, Booleans]":
+        """Where the rows `at` stand or would stand, and which of them are known here."""
         import numpy as np
 
-        places = np.searchsorted(self.rows, rows)
+        places = np.searchsorted(self.rows, at)
         known = places < self._size
-        known[known] = self.rows[places[known]] == rows[known]
-        return places[known]
+        known[known] = self.rows[places[known]] == at[known]
+        return places, known
 
     def remember(self, memories: Iterable[Memory], seq: int) -> None:
         """Have memories at hand that were read while the index was at `seq`; it still has to be."""
@@ -110,8 +132,41 @@ class UserIndex:
                 self.at_hand.clear()
             self.at_hand.update((memory.row, memory) for memory in memories)
 
+    def placed(self, once: Sequence[str], again: Sequence[str]) -> list[Held]:
+        """Of each term where the memories stand that hold it: `once` and `again` as the query `postings` packs them.
+
+        `again`, in the same order, has those that hold it more than once.
+        """
+        import numpy as np
+
+        places, terms = self._placed(once)
+        repeated = np.zeros(len(places), np.bool_)
+        twice, of = self._placed(again)
+        if len(twice):
+            repeated[np.isin(terms * self._size + places, of * self._size + twice)] = True
+        ends = np.bincount(terms, minlength=len(once)).cumsum().tolist()
+        parts = (slice(start, end) for start, end in pairwise([0, *ends]))
+        return [Held(places[part], repeated[part]) for part in parts]
+
+    def _placed(self, packed: Sequence[str]) -> "tuple[Integers, Integers]":
+        """The places of all the rows that are known here, and the number of the list in which each stands."""
+        found, numbers = rows.postings(packed)
+        places, known = self._places(found)
+        return places[known], numbers[known]
+
+    def hold(self, found: Mapping[str, Held], seq: int) -> None:
+        """Keep postings that were read while the file was at `seq`; the index still has to be."""
+        if seq != self.seq:
+            return
+        if self._held_count > _HELD:
+            self._forget()
+        self.held |= found
+        self._held_count += sum(len(one.places) for one in found.values())
+
     def apply(self, found: Sequence[_Row]) -> None:
         """Take over what the file says of some memories, rows ascending."""
+        if found:
+            self._forget()
         for row in found:
             self.at_hand.pop(row["row"], None)
             self._set(self._place_of(row["row"]), row)
@@ -133,6 +188,9 @@ class UserIndex:
         nothing = bytes(self._codes.shape[1])
         packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
         self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
+
+    def _forget(self) -> None:
+        self.held, self.vocabulary, self._held_count = {}, None, 0
 
     def _set(self, place: int, row: _Row) -> None:
         import numpy as np
@@ -192,7 +250,7 @@ class IndexCache:
         self._lock = anyio.Lock()
 
     def of(self, user: str) -> UserIndex | None:
-        """The index of `user` as it was used last, if it is still held."""
+        """The index of `user` as it was used last, if it is still there."""
         return self._users.get(user)
 
     async def current(self, user: str, head: sqlite3.Row) -> UserIndex:

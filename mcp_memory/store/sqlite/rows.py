@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mcp_memory.models import Change, Memory, Revision, State, Vector, digest, fingerprint
@@ -112,11 +112,14 @@ def repeated(term: str) -> str:
     return term + _AGAIN
 
 
-def postings(packed: str) -> "Integers":
-    """The rows in one text as the query `postings` makes it: newest first there, ascending here."""
+def postings(packed: Sequence[str]) -> "tuple[Integers, Integers]":
+    """Lists of rows, each as the query `postings` packs it: all rows in turn, and the number of each one's list."""
     import numpy as np
 
-    return np.fromstring(packed[1:-1], np.int64, sep=",")[::-1] if packed != "[]" else np.empty(0, np.int64)
+    counts = [one.count(",") + 1 if one != "[]" else 0 for one in packed]
+    every = ",".join(one[1:-1] for one in packed if one != "[]")
+    found = np.fromstring(every, np.int64, sep=",") if every else np.empty(0, np.int64)
+    return found, np.repeat(np.arange(len(packed)), np.array(counts, np.int64))
 
 
 def _values(row: sqlite3.Row) -> dict[str, Any]:

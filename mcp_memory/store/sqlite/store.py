@@ -2,12 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Revision, Vector
+from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Postings, Revision, Vector
 from mcp_memory.store.base import FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import (
@@ -18,13 +18,14 @@ from mcp_memory.store.sqlite.connection import (
     prepare,
     warn_of_shared_folder,
 )
-from mcp_memory.store.sqlite.index import IndexCache, UserIndex
+from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
 from mcp_memory.store.sqlite.migrate import check_turn, migrate, resettle, settle
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
 from mcp_memory.text import Analyzer
+from mcp_memory.text.near import Vocabulary
 
 if TYPE_CHECKING:
-    from mcp_memory.models import Booleans, Integers
+    from mcp_memory.models import Booleans
 
 
 class SqliteStore:
@@ -71,34 +72,35 @@ class SqliteStore:
         """The user's memories, and which of `terms` they hold."""
         import numpy as np
 
-        asked = json.dumps([*terms, *map(rows.repeated, terms)], ensure_ascii=False)
-        found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
-        if not found:
-            return _nothing(len(terms))
-        index = await self._cache.current(user, found[0])
+        index, held = await self._holding(user, terms, depth)
+        if index is None:
+            return _nothing()
         living = index.living(scope.now)
-        kept = living & await self._kept(user, scope, index)
-        postings = [_places(index, living, row["postings"]) for row in found]
         documents = int(np.count_nonzero(living))
         return Candidates(
             documents=documents,
             mean_length=float(index.lengths[living].mean()) if documents else 0.0,
             rows=index.rows,
             lengths=index.lengths,
-            kept=kept,
+            kept=living & await self._kept(user, scope, index),
             updated=index.updated,
-            postings=tuple(postings[: len(terms)]),
-            repeated=tuple(postings[len(terms) :]),
+            postings=_of_living(held, living),
             codes=index.codes,
             scales=index.scales,
             current=len(index.rows),
             at_hand=index.at_hand,
         )
 
-    async def vocabulary(self, user: str) -> list[str]:
+    async def vocabulary(self, user: str) -> Vocabulary:
         """Every term of the user's memories."""
+        index = self._cache.of(user)
+        if index is not None and index.vocabulary is not None:
+            return index.vocabulary
         found = await self._reader.single("vocabulary", {"user": user})
-        return json.loads(found["terms"])
+        vocabulary = Vocabulary(json.loads(found["terms"]))
+        if index is not None and index.seq == found["last_seq"]:
+            index.vocabulary = vocabulary
+        return vocabulary
 
     async def past_candidates(self, user: str, terms: Sequence[str], scope: Filter) -> Candidates:
         """The superseded wordings that hold any of `terms`."""
@@ -107,11 +109,11 @@ class SqliteStore:
         asked = json.dumps([*terms, *map(rows.repeated, terms)], ensure_ascii=False)
         found = await self._reader.all("past_candidates", _filter_parameters(user, scope) | {"terms": asked})
         if not found:
-            return _nothing(len(terms))
+            return _nothing()
         known = {row["seq"]: row for row in found}
         seqs = np.array(sorted(known), np.int64)
-        holders = [[row["seq"] for row in found if row["term"] == term] for term in range(2 * len(terms))]
-        postings = [np.searchsorted(seqs, sorted(holding)) for holding in holders]
+        again = {(row["term"] - len(terms), row["seq"]) for row in found if row["term"] >= len(terms)}
+        pairs = sorted((row["term"], row["seq"]) for row in found if row["term"] < len(terms))
         return Candidates(
             documents=0,
             mean_length=0.0,
@@ -119,8 +121,11 @@ class SqliteStore:
             lengths=np.array([known[seq]["term_count"] for seq in seqs.tolist()], np.int64),
             kept=np.array([bool(known[seq]["kept"]) for seq in seqs.tolist()]),
             updated=np.array([known[seq]["updated_at"] for seq in seqs.tolist()], np.int64),
-            postings=tuple(postings[: len(terms)]),
-            repeated=tuple(postings[len(terms) :]),
+            postings=Postings(
+                terms=np.array([term for term, _ in pairs], np.int64),
+                places=np.searchsorted(seqs, [seq for _, seq in pairs]),
+                repeated=np.array([pair in again for pair in pairs], np.bool_),
+            ),
             codes=None,
             scales=np.zeros(len(seqs), np.float32),
             current=0,
@@ -209,6 +214,31 @@ class SqliteStore:
         found = await self._reader.all(name, span)
         return json.dumps([rows.reindexed(row, self._analyzer) for row in found], ensure_ascii=False)
 
+    async def _holding(self, user: str, terms: Sequence[str], depth: int | None) -> tuple[UserIndex | None, list[Held]]:
+        """The user's index, up to date, and what it says of each term; no index where the user never wrote."""
+        former = self._cache.of(user)
+        known: Mapping[str, Held] = {} if former is None or depth else former.held
+        index, read = await self._looked_up(user, [term for term in terms if term not in known], depth)
+        if index is not None and index.held is not known and known:  # written to meanwhile
+            known = {}
+            index, read = await self._looked_up(user, terms, depth)
+        held = {**known, **read}
+        return index, [held[term] for term in terms] if index else []
+
+    async def _looked_up(
+        self, user: str, terms: Sequence[str], depth: int | None
+    ) -> tuple[UserIndex | None, dict[str, Held]]:
+        asked = json.dumps([*terms, *(() if depth else map(rows.repeated, terms))], ensure_ascii=False)
+        found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
+        if not found:
+            return None, {}
+        index = await self._cache.current(user, found[0])
+        packed = [row["postings"] for row in found] if terms else []
+        read = dict(zip(terms, index.placed(packed[: len(terms)], packed[len(terms) :]), strict=True))
+        if not depth:
+            index.hold(read, found[0]["last_seq"])
+        return index, read
+
     async def _kept(self, user: str, scope: Filter, index: UserIndex) -> "Booleans":
         """Which memories of the index the filter keeps."""
         import numpy as np
@@ -217,7 +247,7 @@ class SqliteStore:
             return np.ones(len(index.rows), np.bool_)
         found = await self._reader.all("filtered_rows", _filter_parameters(user, scope))
         kept = np.zeros(len(index.rows), np.bool_)
-        kept[index.places(rows.postings(found[0]["found"])[::-1])] = True
+        kept[index.places(rows.postings([found[0]["found"]])[0])] = True
         return kept
 
 
@@ -248,13 +278,21 @@ async def open_store(
             yield SqliteStore(turns, reader, settings, IndexCache(reader, settings.model, cache_bytes))
 
 
-def _places(index: UserIndex, living: "Booleans", packed: str) -> "Integers":
-    """Where the living memories stand that a term's postings name."""
-    places = index.places(rows.postings(packed))
-    return places[living[places]]
+def _of_living(held: Sequence[Held], living: "Booleans") -> Postings:
+    """The postings of each term in turn, without those of memories that are gone or expired."""
+    import numpy as np
+
+    none = np.empty(0, np.int64)
+    places = np.concatenate([none, *(one.places for one in held)])
+    terms = np.repeat(np.arange(len(held)), [len(one.places) for one in held])
+    repeated = np.concatenate([none.astype(np.bool_), *(one.repeated for one in held)])
+    if bool(living.all()):
+        return Postings(terms=terms, places=places, repeated=repeated)
+    alive = living[places]
+    return Postings(terms=terms[alive], places=places[alive], repeated=repeated[alive])
 
 
-def _nothing(terms: int) -> Candidates:
+def _nothing() -> Candidates:
     import numpy as np
 
     none = np.empty(0, np.int64)
@@ -265,8 +303,7 @@ def _nothing(terms: int) -> Candidates:
         lengths=none,
         kept=none.astype(np.bool_),
         updated=none,
-        postings=(none,) * terms,
-        repeated=(none,) * terms,
+        postings=Postings(terms=none, places=none, repeated=none.astype(np.bool_)),
         codes=None,
         scales=none.astype(np.float32),
         current=0,

@@ -119,16 +119,17 @@ WHERE u.name = :user AND {living}
 -- name: postings
 -- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
 -- postings. A term's postings come as one text: a Python object for each would cost far more.
-SELECT u.number, u.last_seq, u.made_up, u.vector_seq, (
+-- Without any term the user's row comes alone.
+SELECT u.number, u.last_seq, u.made_up, u.vector_seq, iif(j.value IS NULL, NULL, (
     SELECT json_group_array(rowid & 0xffffffff) FROM (
         SELECT rowid FROM memory_index
-        WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth)) AS postings
-FROM users AS u CROSS JOIN json_each(:terms) AS j
+        WHERE memory_index MATCH '"' || u.number || 'x' || j.value || '"' ORDER BY rowid DESC LIMIT :depth))) AS postings
+FROM users AS u LEFT JOIN json_each(:terms) AS j
 WHERE u.name = :user
 
 -- name: vocabulary
 -- The letter after x is y: the user's terms are one range of the index. Marks of repetition are no terms.
-SELECT json_group_array(substr(term, length(u.number) + 2)) AS terms
+SELECT u.last_seq, json_group_array(substr(term, length(u.number) + 2)) AS terms
 FROM users AS u CROSS JOIN memory_terms ON term > u.number || 'x' AND term < u.number || 'y'
 WHERE u.name = :user AND substr(term, -1) <> '²'
 
