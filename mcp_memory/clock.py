@@ -3,6 +3,7 @@
 import secrets
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -38,11 +39,13 @@ class SystemClock:
         return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
+@lru_cache(4_096)
 def iso(micros: int) -> str:
     """`micros` since the epoch as ISO 8601 in UTC, to the millisecond (rounded down)."""
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds") + "Z"
 
 
+@lru_cache(4_096)
 def date_in(micros: int, zone: tzinfo | None) -> str:
     """The calendar date of `micros` in `zone`; None is the system's zone."""
     return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).date().isoformat()

@@ -7,6 +7,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any, Final, TypedDict, cast
 
 from mcp_memory import clock, text
@@ -102,6 +103,7 @@ def key(value: str) -> str:
     return _line("key", value, MAX_KEY)
 
 
+@lru_cache(1_024)
 def user(name: str) -> str:
     """A user's name: NFC, trimmed, 1 to 200 characters, case-sensitive.
 
@@ -168,6 +170,7 @@ def shown(value: str) -> str:
     return repr(cleaned if len(cleaned) <= MAX_SHOWN else cleaned[:MAX_SHOWN] + "…")
 
 
+@lru_cache(1_024)
 def label(value: str) -> str:
     """A name that a client or an operator gives itself: one visible line, cut where it is too long."""
     return text.clean(value[:MAX_RAW].encode(errors="replace").decode()).replace("\n", " ")[:MAX_LABEL]

@@ -33,11 +33,14 @@ SENTENCE_WEIGHT: Final = 0.3
 NEAREST: Final = 20
 """So many of the nearest by meaning are candidates, whether they share a word with the query or not."""
 
+BEHIND: Final = 20
+"""So many behind the limit are looked at, since a newer statement of the same may stand behind the older."""
+
 RELATED: Final = 0.7
 """The least cosine of two memories that may say the same thing."""
 
 MOST_RELATED: Final = 4
-"""So many behind the limit are looked at, since a newer statement of the same stands close behind the older."""
+"""So many of them are taken in."""
 
 EXPECTED: Final = (0.3, 0.4)
 """The cosine to expect of a memory that has no vector: the first plus the second times its lexical match."""
@@ -84,15 +87,13 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranking:
-    """The hits of a query, best first, and those shortly behind the limit that may say the same as one of them.
+    """The hits of a query, best first, and the few `behind` the limit.
 
-    `matching` candidates reach the cut-off, `below` do not; the best of all has `best`. `pairs` are the places of any
-    two hits or related ones that may say the same.
+    `matching` candidates reach the cut-off, `below` do not; the best of all has `best`.
     """
 
     hits: tuple[Ranked, ...]
-    related: tuple[Ranked, ...]
-    pairs: tuple[tuple[int, int], ...]
+    behind: tuple[Ranked, ...]
     matching: int
     below: int
     best: float
@@ -115,7 +116,7 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     import numpy as np
 
     if not len(found.rows):
-        return Ranking((), (), (), 0, 0, 0.0)
+        return Ranking((), (), 0, 0, 0.0)
     arms = _arms(found, query)
     ranks = _fused(arms, query)
     places = _candidates(found, arms, max(NEAREST, limit))
@@ -126,17 +127,38 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
     floor = min_score / 2 if anywhere >= min_score else math.inf
     reaching = places[scores[places] >= floor]
-    order = reaching[np.lexsort((-found.rows[reaching], -ranks[reaching]))][: limit + NEAREST]
-    related, pairs = _same(found, order, limit)
-    ranked = [_ranked(place, arms, ranks, scores) for place in order[:limit].tolist() + related]
+    order = reaching[np.lexsort((-found.rows[reaching], -ranks[reaching]))][: limit + BEHIND]
+    ranked = _ranked(order, arms, ranks, scores)
     return Ranking(
-        hits=tuple(ranked[:limit]),
-        related=tuple(ranked[limit:]),
-        pairs=pairs,
+        hits=ranked[:limit],
+        behind=ranked[limit:],
         matching=len(reaching),
         below=len(places) - len(reaching),
         best=best,
     )
+
+
+def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple[tuple[int, int], ...]]:
+    """The hits and those behind the limit that may say the same as one of them; then all pairs of places that may.
+
+    Where vectors do not tell, every pair of hits may.
+    """
+    import numpy as np
+
+    limit = len(ranked.hits)
+    if found.codes is None:
+        return ranked.hits, tuple(combinations((one.place for one in ranked.hits), 2))
+    order = np.array([one.place for one in (*ranked.hits, *ranked.behind)], np.int64)
+    vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
+    close = vectors @ vectors.T >= RELATED
+    if np.count_nonzero(close) <= len(order):  # only each with itself
+        return ranked.hits, ()
+    close = np.triu(close, 1)
+    related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))[:MOST_RELATED]
+    shown = [*range(limit), *map(int, related)]
+    among = order[np.array(shown)[np.argwhere(close[np.ix_(shown, shown)])]]
+    taken = tuple(ranked.behind[at - limit] for at in shown[limit:])
+    return (*ranked.hits, *taken), tuple((int(one), int(other)) for one, other in among)
 
 
 def frequencies(found: Candidates, terms: int) -> list[int]:
@@ -312,33 +334,11 @@ def _candidates(found: Candidates, arms: _Arms, nearest: int) -> "Places":
     return np.flatnonzero(matching)
 
 
-def _ranked(place: int, arms: _Arms, ranks: "Floats", scores: "Floats") -> Ranked:
-    cosine = math.nan if arms.cosine is None else float(arms.cosine[place])
-    return Ranked(
-        rank=float(ranks[place]),
-        score=float(scores[place]),
-        place=place,
-        lexical=float(arms.lexical[place]),
-        cosine=None if math.isnan(cosine) else cosine,
+def _ranked(order: "Places", arms: _Arms, ranks: "Floats", scores: "Floats") -> tuple[Ranked, ...]:
+    columns: list[list[float]] = [array[order].tolist() for array in (ranks, scores, arms.lexical)]
+    cosines: list[float] = [math.nan] * len(order) if arms.cosine is None else arms.cosine[order].tolist()
+    rows = zip(*columns, order.tolist(), cosines, strict=True)
+    return tuple(
+        Ranked(rank, score, place, lexical, None if math.isnan(cosine) else cosine)
+        for rank, score, lexical, place, cosine in rows
     )
-
-
-def _same(found: Candidates, order: "Places", limit: int) -> tuple[list[int], tuple[tuple[int, int], ...]]:
-    """Which places behind the limit may say the same as one before it, and all pairs that may.
-
-    Where vectors do not tell, every pair of hits may.
-    """
-    import numpy as np
-
-    if found.codes is None:
-        return [], tuple(combinations(order[:limit].tolist(), 2))
-    vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
-    close = vectors @ vectors.T >= RELATED
-    if np.count_nonzero(close) <= len(order):  # only each with itself
-        return [], ()
-    close = np.triu(close, 1)
-    related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))[:MOST_RELATED]
-    shown = np.concatenate([np.arange(min(limit, len(order))), related])
-    among = close[np.ix_(shown, shown)]
-    pairs = ((int(order[shown[one]]), int(order[shown[other]])) for one, other in np.argwhere(among).tolist())
-    return order[related].tolist(), tuple(pairs)

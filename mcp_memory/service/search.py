@@ -1,6 +1,6 @@
 """From a query to hits: candidates from the store, order and scores from `ranking`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final, NamedTuple
@@ -184,7 +184,7 @@ class Searcher:
 
     async def _hits(self, user: str, found: Candidates, ranked: Ranking, now: int) -> list[_Shown]:
         """The hits in their final order: of memories that say the same the newest stands first."""
-        best = [*ranked.hits, *ranked.related]
+        best, pairs = ranking.alike(found, ranked)
         current = [one for one in best if one.place < found.current]
         former = [one for one in best if one.place >= found.current]
         rows = [int(found.rows[one.place]) for one in current]
@@ -193,7 +193,7 @@ class Searcher:
         past = await self.store.past(user, seqs, now) if seqs else {}
         hits = {one.place: _hit(one, living.get(row)) for one, row in zip(current, rows, strict=True)}
         hits |= {one.place: _past_hit(one, past.get(seq)) for one, seq in zip(former, seqs, strict=True)}
-        return _newest_first(best, hits, list(self._same(ranked, hits)))[: len(ranked.hits)]
+        return _newest_first(best, hits, list(self._same(best, pairs, hits)))[: len(ranked.hits)]
 
     async def _living(self, user: str, found: Candidates, rows: Sequence[int], now: int) -> dict[int, Memory]:
         """The memories at `rows`, which candidates have found living."""
@@ -201,11 +201,13 @@ class Searcher:
         missing = [row for row in rows if row not in known]
         return known | (await self.store.living(user, missing, now) if missing else {})
 
-    def _same(self, ranked: Ranking, hits: dict[int, Hit | None]) -> Iterable[tuple[int, int]]:
+    def _same(
+        self, best: Sequence[Ranked], pairs: Iterable[tuple[int, int]], hits: Mapping[int, Hit | None]
+    ) -> Iterator[tuple[int, int]]:
         """Pairs of places whose memories say the same, of those that may."""
         said: dict[int, frozenset[str]] = {}
-        held = {one.place: one.lexical for one in (*ranked.hits, *ranked.related)}
-        for pair in ranked.pairs:
+        held = {one.place: one.lexical for one in best}
+        for pair in pairs:
             both = [hits.get(place) for place in pair]
             if any(hit is None or hit.past is not None for hit in both):
                 continue

@@ -11,8 +11,8 @@ import os
 import random
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -109,6 +109,24 @@ class Connection:
                 await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
 
 
+class Watch:
+    """Tells whether anything was committed to the file since it was asked before.
+
+    It asks on a connection of its own and in the caller's thread: the answer is in memory that SQLite shares between
+    processes and takes microseconds, the way to another thread and back many times that.
+    """
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def version(self) -> int | None:
+        """A number that stays the same until somebody commits; None where it cannot be told at the moment."""
+        try:
+            return self._raw.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+
+
 class Turns:
     """Hands out write transactions on one connection, one at a time."""
 
@@ -167,6 +185,15 @@ async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Con
     finally:
         with anyio.CancelScope(shield=True):
             await raw.close()
+
+
+@contextmanager
+def open_watch(path: Path) -> Generator[Watch]:
+    """A watch over the existing file at the absolute `path`; closed at the end."""
+    with translated(path):
+        raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)
+    with closing(raw):
+        yield Watch(raw)
 
 
 async def prepare(connection: Connection) -> None:

@@ -55,7 +55,11 @@ class _Row(Protocol):
 
 
 class UserIndex:
-    """One user's memories, rows ascending, as arrays with some room at the end. Gone memories stay as not present."""
+    """One user's memories, rows ascending, as arrays with some room at the end. Gone memories stay as not present.
+
+    `watched` is the file's version with which the index was last held up to date. `at_hand`, `held` and `vocabulary`
+    keep what was read since the last write of this user.
+    """
 
     def __init__(self, head: sqlite3.Row, dimensions: int) -> None:
         import numpy as np
@@ -66,6 +70,7 @@ class UserIndex:
         self.vector_seq: int = head["vector_seq"]
         self.at_hand: dict[int, Memory] = {}
         self.held: dict[str, Held] = {}
+        self.watched: int | None = None
         self.vocabulary: Vocabulary | None = None
         self._held_count = 0
         self._size = 0

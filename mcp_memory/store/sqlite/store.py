@@ -13,8 +13,10 @@ from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
+    Watch,
     create_file,
     open_connection,
+    open_watch,
     prepare,
     warn_of_shared_folder,
 )
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
 class SqliteStore:
     """Memories in one file; see `store.base.Store` for what each verb promises."""
 
-    def __init__(self, turns: Turns, reader: Connection, settings: FileSettings, cache: IndexCache) -> None:
+    def __init__(
+        self, turns: Turns, reader: Connection, watch: Watch, settings: FileSettings, cache: IndexCache
+    ) -> None:
         self._turns = turns
         self._reader = reader
+        self._watch = watch
         self._cache = cache
         self._analyzer = Analyzer(settings.languages)
         self.settings = settings
@@ -218,21 +223,30 @@ class SqliteStore:
         """The user's index, up to date, and what it says of each term; no index where the user never wrote."""
         former = self._cache.of(user)
         known: Mapping[str, Held] = {} if former is None or depth else former.held
-        index, read = await self._looked_up(user, [term for term in terms if term not in known], depth)
+        missing = [term for term in terms if term not in known]
+        if former is not None and not missing and self._untouched(former):
+            return former, [known[term] for term in terms]
+        index, read = await self._looked_up(user, missing, depth)
         if index is not None and index.held is not known and known:  # written to meanwhile
             known = {}
             index, read = await self._looked_up(user, terms, depth)
         held = {**known, **read}
         return index, [held[term] for term in terms] if index else []
 
+    def _untouched(self, index: UserIndex) -> bool:
+        """Whether nobody has committed anything since the index was held up to date."""
+        return index.watched is not None and index.watched == self._watch.version()
+
     async def _looked_up(
         self, user: str, terms: Sequence[str], depth: int | None
     ) -> tuple[UserIndex | None, dict[str, Held]]:
+        watched = self._watch.version()
         asked = json.dumps([*terms, *(() if depth else map(rows.repeated, terms))], ensure_ascii=False)
         found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
         if not found:
             return None, {}
         index = await self._cache.current(user, found[0])
+        index.watched = watched
         packed = [row["postings"] for row in found] if terms else []
         read = dict(zip(terms, index.placed(packed[: len(terms)], packed[len(terms) :]), strict=True))
         if not depth:
@@ -275,7 +289,8 @@ async def open_store(
         settings = await settle(writer, turns, wanted)
         async with open_connection(path, lock_timeout) as reader:
             await prepare(reader)
-            yield SqliteStore(turns, reader, settings, IndexCache(reader, settings.model, cache_bytes))
+            with open_watch(path) as watch:
+                yield SqliteStore(turns, reader, watch, settings, IndexCache(reader, settings.model, cache_bytes))
 
 
 def _of_living(held: Sequence[Held], living: "Booleans") -> Postings:
