@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mcp_memory.models import Codes
+
     Floats = NDArray[np.float32]
     Places = NDArray[np.int64]
+    Wide = NDArray[np.float64]
 
 K1: Final = 0.9
 B: Final = 0.4
@@ -122,7 +125,7 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     places = _candidates(found, arms, max(NEAREST, limit))
     if query.foreign:
         arms = replace(arms, cosine=None)  # of such texts any two are close: that orders, but tells nothing
-    scores = _scores(arms, query)
+    scores = _scores(arms.lexical, arms.cosine, query)
     best = float(scores[places].max()) if len(places) else 0.0
     anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
     floor = min_score / 2 if anywhere >= min_score else math.inf
@@ -136,6 +139,29 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
         below=len(places) - len(reaching),
         best=best,
     )
+
+
+def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[Ranked, ...]:
+    """The best `limit` by score of those that hold a term or are among the `newest`: the order that a text needs.
+
+    A question is answered best by what `rank` puts first; two texts that say the same are those with most in common.
+    """
+    import numpy as np
+
+    wanted = np.zeros(len(found.rows), np.bool_)
+    wanted[found.postings.places] = True
+    wanted[np.flatnonzero(found.kept)[-newest:]] = True
+    places = np.flatnonzero(wanted & found.kept)
+    if not len(places):
+        return ()
+    share, coverage, _ = _shares(found, query)
+    lexical = np.minimum((share[places] + coverage[places]) / 2, 1).astype(np.float32)
+    near = None if query.foreign or found.codes is None else found.codes[places]
+    cosine = _cosines(near, found.scales[places], query)
+    scores = _scores(lexical, cosine, query)
+    best = np.lexsort((-places, -scores))[:limit]
+    arms = _Arms(bm25=scores, lexical=lexical, cosine=cosine)
+    return tuple(one._replace(place=int(places[one.place])) for one in _ranked(best, arms, scores, scores))
 
 
 def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple[tuple[int, int], ...]]:
@@ -177,27 +203,6 @@ def excluded(found: Candidates) -> int:
     holding = np.zeros(len(found.rows), np.bool_)
     holding[found.postings.places] = True
     return int(np.count_nonzero(holding & ~found.kept))
-
-
-def narrowed(found: Candidates, newest: int) -> Candidates:
-    """`found` with only those left that hold a term or are among the `newest` kept."""
-    import numpy as np
-
-    wanted = np.zeros(len(found.rows), np.bool_)
-    wanted[found.postings.places] = True
-    wanted[np.flatnonzero(found.kept)[-newest:]] = True
-    places = np.flatnonzero(wanted)
-    return replace(
-        found,
-        rows=found.rows[places],
-        lengths=found.lengths[places],
-        kept=found.kept[places],
-        updated=found.updated[places],
-        postings=replace(found.postings, places=places.searchsorted(found.postings.places)),
-        codes=None if found.codes is None else found.codes[places],
-        scales=found.scales[places],
-        current=int(places.searchsorted(found.current)),
-    )
 
 
 def within(found: Candidates, since: int, until: int) -> Candidates:
@@ -256,19 +261,30 @@ def _arms(found: Candidates, query: Query) -> _Arms:
     """
     import numpy as np
 
-    size, asked = len(found.rows), found.postings
-    weights = np.array(query.weights, np.float64) * _idf(found, len(query.terms))
-    each, times = weights[asked.terms], 1.0 + asked.repeated
+    asked = found.postings
+    share, coverage, each = _shares(found, query)
+    times = 1.0 + asked.repeated
     norm = K1 * (1 - B + B * found.lengths / (found.mean_length or 1.0))
     gain = each * (K1 + 1) * times / (times + norm[asked.places])
+    bm25 = np.bincount(asked.places, gain, len(found.rows)) * (share if query.foreign else coverage)
+    lexical = np.minimum((share + coverage) / 2, 1)
+    cosine = _cosines(found.codes, found.scales, query)
+    return _Arms(bm25=bm25.astype(np.float32), lexical=lexical.astype(np.float32), cosine=cosine)
+
+
+def _shares(found: Candidates, query: Query) -> "tuple[Wide, Wide, Wide]":
+    """Of every candidate the share of the query's weight and that of its terms that it holds; each posting's weight."""
+    import numpy as np
+
+    size, asked = len(found.rows), found.postings
+    weights = np.array(query.weights, np.float64) * _idf(found, len(query.terms))
+    each = weights[asked.terms]
     share = np.bincount(asked.places, each, size) / (weights.sum() or 1.0)
     coverage = np.bincount(asked.places, minlength=size) / max(1, len(query.terms))
-    bm25 = np.bincount(asked.places, gain, size) * (share if query.foreign else coverage)
-    lexical = np.minimum((share + coverage) / 2, 1)
-    return _Arms(bm25=bm25.astype(np.float32), lexical=lexical.astype(np.float32), cosine=_cosines(found, query))
+    return share, coverage, each
 
 
-def _idf(found: Candidates, terms: int) -> "NDArray[np.float64]":
+def _idf(found: Candidates, terms: int) -> "Wide":
     """The inverse document frequency of each of the query's terms among the user's memories."""
     import numpy as np
 
@@ -277,22 +293,22 @@ def _idf(found: Candidates, terms: int) -> "NDArray[np.float64]":
     return np.log1p((np.maximum(found.documents, frequency) - frequency + 0.5) / (frequency + 0.5))
 
 
-def _cosines(found: Candidates, query: Query) -> "Floats | None":
-    """The cosine of every candidate with the query; NaN where it has no vector."""
+def _cosines(codes: "Codes | None", scales: "Floats", query: Query) -> "Floats | None":
+    """The cosine of each vector with the query; NaN where there is none."""
     import numpy as np
 
-    if query.probe is None or found.codes is None or not found.scales.any():
+    if query.probe is None or codes is None or not scales.any():
         return None
     probe = query.probe.T
-    products = np.empty((len(found.rows), probe.shape[1]), np.float32)
+    products = np.empty((len(codes), probe.shape[1]), np.float32)
     for start in range(0, len(products), _CHUNK):
         part = slice(start, start + _CHUNK)
-        products[part] = found.codes[part].astype(np.float32) @ probe
-    products *= found.scales[:, None]
+        products[part] = codes[part].astype(np.float32) @ probe
+    products *= scales[:, None]
     whole = products[:, 0]
     if products.shape[1] > 1:
         whole = (1 - SENTENCE_WEIGHT) * whole + SENTENCE_WEIGHT * products[:, 1:].max(axis=1)
-    return np.where(found.scales > 0, whole, np.float32(np.nan))
+    return np.where(scales > 0, whole, np.float32(np.nan))
 
 
 def _fused(arms: _Arms, query: Query) -> "Floats":
@@ -310,15 +326,15 @@ def _fused(arms: _Arms, query: Query) -> "Floats":
     return weight * lexical + (1 - weight) * semantic
 
 
-def _scores(arms: _Arms, query: Query) -> "Floats":
+def _scores(lexical: "Floats", cosine: "Floats | None", query: Query) -> "Floats":
     """Half of it what share of the query's words a candidate holds, half the cosine; 1 for the very same text."""
     import numpy as np
 
     foreign = UNSPACED_EXPECTED if query.unspaced else FOREIGN_EXPECTED
     base, slope = foreign if query.foreign else EXPECTED
-    expected = np.where(arms.lexical > 0, base + slope * arms.lexical, np.float32(0))
-    cosine = expected if arms.cosine is None else np.where(np.isnan(arms.cosine), expected, arms.cosine)
-    return np.clip((arms.lexical + np.maximum(cosine, 0)) / 2, 0, 1).astype(np.float32)
+    expected = np.where(lexical > 0, base + slope * lexical, np.float32(0))
+    cosine = expected if cosine is None else np.where(np.isnan(cosine), expected, cosine)
+    return np.clip((lexical + np.maximum(cosine, 0)) / 2, 0, 1).astype(np.float32)
 
 
 def _candidates(found: Candidates, arms: _Arms, nearest: int) -> "Places":

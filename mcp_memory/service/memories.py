@@ -1,29 +1,31 @@
 """`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
 
-import json
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Final, cast
+
+import anyio
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Change, Filter, LeftOut, Memory, Operation, Origin, Step, Vector, fingerprint
+from mcp_memory.models import Filter, LeftOut, Memory, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
 from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.vectors import Vectors, kept
+from mcp_memory.service.writing import Writing, damaged, not_found, removal, same
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import Analyzer
 
 MAX_LIMIT: Final = 100
 MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
-SWEEP: Final = "sweep"
-"""The tool name of the store's own changes."""
+LONGEST_WAIT: Final = 0.05
+"""Seconds that a write keeps its turn for the neighbours to be read; a large store just opened takes longer."""
 MAX_SWEPT: Final = 20
 """How many expired memories one new memory takes away with it: more than come in, and a few milliseconds at most."""
 
@@ -45,6 +47,7 @@ class MemoryService:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._writing = Writing(clock)
         self._zone = zone
         self._min_score = min_score
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
@@ -62,9 +65,9 @@ class MemoryService:
         if "content" not in given:
             raise InvalidInput("content is missing; give one self-contained statement")
         probe = await self.vectors.probe([given["content"]])
-        close = await self._searcher.neighbours(user, given["content"], probe, now)
-        added = await self._add(user, given, kept(probe), now, origin)
-        others = [hit for hit in close if hit.memory.id != added.memory.id]
+        async with self._searcher.beside(user, given["content"], probe, now) as near:
+            added = await self._add(user, given, kept(probe), now, origin, near.known)
+        others = [hit for hit in near.hits if hit.memory.id != added.memory.id]
         return added.model_copy(update={"neighbours": tuple(others[:NEIGHBOURS])})
 
     async def update(
@@ -82,14 +85,14 @@ class MemoryService:
         given = guard.check(fields, now, self._zone)
         vector = await self.vectors.of(given["content"]) if "content" in given else None
         async with self._store.transaction(user) as turn:
-            memory = (await self._own(turn, [memory_id], now))[0]
+            memory = (await self._writing.own(turn, [memory_id], now))[0]
             if if_version is not None and memory.version != if_version:
                 raise VersionConflict(
                     f"Memory {memory.id} is at version {memory.version}, not {if_version}; "
                     "read it with get_memory and decide again.",
                     (memory.id,),
                 )
-            for other in await self._in_the_way(turn, given, now):
+            for other in await self._writing.in_the_way(turn, given, now):
                 if other is not None and other.row != memory.row:
                     raise Conflict(
                         f"Memory {other.id} already has this text or key; update or delete that one instead.",
@@ -109,9 +112,9 @@ class MemoryService:
         if not 1 <= len(wanted) <= guard.MAX_IDS:
             raise InvalidInput(f"{len(wanted):,} ids given; delete_memory takes 1 to {guard.MAX_IDS}.")
         async with self._store.transaction(user) as turn:
-            memories = await self._own(turn, wanted, now)
-            steps = [_removal("delete", memory, now) for memory in memories]
-            change = self._change(origin, now, f"deleted {', '.join(wanted)}")
+            memories = await self._writing.own(turn, wanted, now)
+            steps = [removal("delete", memory, now) for memory in memories]
+            change = self._writing.change(origin, now, f"deleted {', '.join(wanted)}")
             await turn.record(change, steps)
         return Deleted(memories=tuple(memories), change_id=change.id)
 
@@ -126,8 +129,8 @@ class MemoryService:
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
             steps = await undo.plan(turn, undone, now)
-            await self._sweep(turn, await undo.in_the_way(turn, steps), now)
-            change = self._change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
+            await self._writing.sweep(turn, await undo.in_the_way(turn, steps), now)
+            change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
             await turn.record(change, steps)
         self.vectors.want(user)
         return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in steps), change_id=change.id)
@@ -230,25 +233,33 @@ class MemoryService:
             until=guard.bound("until", until, now, self._zone) if until else None,
         )
 
-    async def _add(self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
+    async def _add(
+        self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin, known: anyio.Event
+    ) -> Added:
         async with self._store.transaction(user) as turn:
-            same_text, same_key = await self._in_the_way(turn, given, now)
-            if same_text and same_key and same_text.row != same_key.row:
-                raise Conflict(
-                    f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
-                    "delete one of them, or leave the key out.",
-                    (same_text.id, same_key.id),
-                )
-            if same_text:
-                return await self._confirm(turn, same_text, given, now, origin)
-            if same_key:
-                done = await self._apply(turn, same_key, given, vector, now, origin)
-                return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
-            return await self._create(turn, given, vector, now, origin)
+            added = await self._put(turn, given, vector, now, origin)
+            with anyio.move_on_after(LONGEST_WAIT):
+                await known.wait()
+            return added
+
+    async def _put(self, turn: Transaction, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
+        same_text, same_key = await self._writing.in_the_way(turn, given, now)
+        if same_text and same_key and same_text.row != same_key.row:
+            raise Conflict(
+                f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
+                "delete one of them, or leave the key out.",
+                (same_text.id, same_key.id),
+            )
+        if same_text:
+            return await self._confirm(turn, same_text, given, now, origin)
+        if same_key:
+            done = await self._apply(turn, same_key, given, vector, now, origin)
+            return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
+        return await self._create(turn, given, vector, now, origin)
 
     async def _create(self, turn: Transaction, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
         if turn.first_expiry is not None and turn.first_expiry <= now:
-            await self._sweep(turn, await turn.expired(now, MAX_SWEPT), now)
+            await self._writing.sweep(turn, await turn.expired(now, MAX_SWEPT), now)
         memory = Memory(
             id=self._clock.new_id(),
             created_at=now,
@@ -257,7 +268,7 @@ class MemoryService:
             **origin.model_dump(include={"agent", "team", "session_id", "source"}),
             **given,
         )
-        change = self._change(origin, now, f"added {memory.id}")
+        change = self._writing.change(origin, now, f"added {memory.id}")
         stored = await turn.record(change, [Step(operation="add", memory=memory, vector=vector)])
         return Added(outcome="added", memory=stored[0], change_id=change.id)
 
@@ -267,7 +278,7 @@ class MemoryService:
         An add never clears or unpins: empty values count as not given.
         """
         if memory.damaged:
-            raise _damaged(memory)
+            raise damaged(memory)
         rest = cast("Given", {name: value for name, value in given.items() if value})
         rest["content"] = memory.content
         if "topics" in rest:
@@ -284,56 +295,23 @@ class MemoryService:
     async def _apply(
         self, turn: Transaction, memory: Memory, given: Given, vector: Vector | None, now: int, origin: Origin
     ) -> Updated:
-        differing = {name: value for name, value in given.items() if not _same(getattr(memory, name), value)}
+        differing = {name: value for name, value in given.items() if not same(getattr(memory, name), value)}
         if memory.damaged and "content" in given:
             differing["content"] = given["content"]  # restating its text is what mends a damaged memory
         if not differing:
             return Updated(outcome="unchanged", memory=memory, changed=(), change_id=None)
         if memory.damaged and "content" not in differing:
-            raise _damaged(memory)
+            raise damaged(memory)
         fresh = {"updated_at": now, "version": memory.version + 1, "damaged": False}
         if "content" in differing:
             fresh["worded_at"] = now
         changed = memory.model_copy(update=differing | fresh)
         names = tuple("expires" if name == "expires_at" else name for name in differing)
-        change = self._change(origin, now, f"updated {memory.id} ({', '.join(names)})")
+        change = self._writing.change(origin, now, f"updated {memory.id} ({', '.join(names)})")
         superseded = memory if "content" in differing else None
         step = Step(operation="update", memory=changed, supersedes=superseded, vector=vector if superseded else None)
         stored = await turn.record(change, [step])
         return Updated(outcome="updated", memory=stored[0], changed=names, change_id=change.id)
-
-    async def _own(self, turn: Transaction, memory_ids: Sequence[str], now: int) -> list[Memory]:
-        """The living memories of these ids, in that order; all of them, or NotFound."""
-        wanted = [memory_id.strip() for memory_id in memory_ids]
-        found = {memory.id: memory for memory in await turn.memories(wanted) if not memory.expired(now)}
-        missing = [memory_id for memory_id in wanted if memory_id not in found]
-        if missing:
-            raise NotFound(_not_found(missing))
-        return [found[memory_id] for memory_id in wanted]
-
-    async def _in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
-        """The living memories that hold the text and the key that are to be written; expired ones are swept."""
-        living = await self._sweep(turn, await self._twins(turn, given.get("content"), given.get("key")), now)
-        mark = fingerprint(given["content"]) if "content" in given else None
-        same_key = next((memory for memory in living if memory.key and memory.key == given.get("key")), None)
-        same_text = next((memory for memory in living if fingerprint(memory.content) == mark), None)
-        # A damaged text no longer tells, but the store found it by the fingerprint of what it was.
-        lost = next((memory for memory in living if memory.damaged and memory is not same_key), None)
-        return same_text or lost, same_key
-
-    async def _twins(self, turn: Transaction, content: str | None, key: str | None) -> list[Memory]:
-        if content is None and key is None:
-            return []
-        return await turn.twins(fingerprint(content) if content is not None else None, key)
-
-    async def _sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
-        """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
-        expired = [memory for memory in memories if memory.expired(now)]
-        if expired:
-            change = self._change(Origin(tool=SWEEP), now, f"swept {len(expired)} expired")
-            steps = [_removal("expire", memory, now) for memory in expired]
-            await turn.record(change.model_copy(update={"system": True}), steps)
-        return [memory for memory in memories if not memory.expired(now)]
 
     async def _missing(self, user: str, memory_id: str | None, key: str | None) -> str:
         if memory_id is None:
@@ -343,46 +321,11 @@ class MemoryService:
             return (
                 f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
             )
-        return _not_found([memory_id])
-
-    def _change(self, origin: Origin, now: int, summary: str) -> Change:
-        return Change(
-            id=self._clock.new_id(),
-            at=now,
-            tool=origin.tool,
-            client=origin.client,
-            client_version=origin.client_version,
-            summary=summary,
-        )
-
-
-def _not_found(memory_ids: Sequence[str]) -> str:
-    named = ", ".join(guard.shown(memory_id) for memory_id in memory_ids[:10])
-    return f"No memory {named} for this user. search_memories finds ids."
-
-
-def _damaged(memory: Memory) -> Conflict:
-    return Conflict(
-        f"Memory {memory.id} is damaged on disk; update it with its full content, or delete it. "
-        "get_memory with history shows its earlier wording.",
-        (memory.id,),
-    )
-
-
-def _removal(operation: Operation, memory: Memory, now: int) -> Step:
-    gone = memory.model_copy(update={"version": memory.version + 1, "updated_at": now, "damaged": False})
-    return Step(operation=operation, memory=gone)
+        return not_found([memory_id])
 
 
 def _undone_step(step: Step, now: int) -> UndoneStep:
     return UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(now))
-
-
-def _same(stored: object, given: object) -> bool:
-    """Equality as JSON sees it: in Python, 1 and True would be the same."""
-    if isinstance(stored, dict) or isinstance(given, dict):
-        return json.dumps(stored, sort_keys=True) == json.dumps(given, sort_keys=True)
-    return stored == given
 
 
 def _allowed(limit: int) -> tuple[int, tuple[LeftOut, ...]]:

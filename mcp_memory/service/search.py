@@ -1,6 +1,8 @@
 """From a query to hits: candidates from the store, order and scores from `ranking`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final, NamedTuple
@@ -9,7 +11,7 @@ import anyio
 
 from mcp_memory import ranking
 from mcp_memory.clock import date_in
-from mcp_memory.errors import InvalidInput
+from mcp_memory.errors import InvalidInput, StoreError
 from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past, Value
 from mcp_memory.ranking import Query, Ranked, Ranking
 from mcp_memory.service.outcomes import Found
@@ -18,6 +20,8 @@ from mcp_memory.store.base import Store
 from mcp_memory.text import STOP_WORDS, Analyzer, is_foreign, sentences
 from mcp_memory.text.near import LEAST
 from mcp_memory.text.periods import Period, asked, mentioned
+
+_log = logging.getLogger(__name__)
 
 MAX_TERMS: Final = 64
 """Distinct terms of a query that are looked up; a longer text says the same again."""
@@ -67,6 +71,14 @@ class Search(Value):
     min_score: float
     include_past: bool = False
     explain: bool = False
+
+
+class Neighbours:
+    """What `Searcher.beside` finds: `hits` best first at the end of its block; `known` as soon as it has read them."""
+
+    def __init__(self) -> None:
+        self.known = anyio.Event()
+        self.hits: tuple[Hit, ...] = ()
 
 
 class _Shown(NamedTuple):
@@ -126,21 +138,38 @@ class Searcher:
             left_out += (LeftOut(count=0, reason=f"searched by words only: {probe.failure}"),)
         return Found(hits=tuple(hits), modes=tuple(served), left_out=left_out)
 
-    async def neighbours(self, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
-        """The memories that say something close to `content`: one more than are shown, as one may be that very text."""
+    @asynccontextmanager
+    async def beside(self, user: str, content: str, probe: Probe, now: int) -> AsyncGenerator[Neighbours]:
+        """The memories that say something close to `content`, looked for while the block runs.
+
+        A block that writes `content` waits for `known` before it commits, so that what it finds is what was there.
+        """
+        neighbours = Neighbours()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._look, neighbours, user, content, probe, now)
+                yield neighbours
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # one of the two failed, and the other was cancelled
+
+    async def _look(self, neighbours: Neighbours, user: str, content: str, probe: Probe, now: int) -> None:
         longest = sorted(self.analyzer.query_terms(content).items(), key=lambda item: len(item[0]), reverse=True)
         if not longest:
-            return ()
+            neighbours.known.set()
+            return
         query = _query(longest[:NEIGHBOUR_TERMS], probe, foreign=self._foreign(content))
         found = await self.store.candidates(user, query.terms, Filter(now=now), NEIGHBOUR_DEPTH)
-        found = ranking.narrowed(found, NEIGHBOUR_NEWEST)
-        ranked = await _rank(found, query, NEIGHBOURS + 1, NEIGHBOUR_SCORE)
-        close = [one for one in ranked.hits if one.score >= NEIGHBOUR_SCORE]
-        if not close:
-            return ()
-        living = await self._living(user, found, [int(found.rows[one.place]) for one in close], now)
+        neighbours.known.set()
+        # One more than are shown, as one may be that very text.
+        best = ranking.closest(found, _fitting(query, found), NEIGHBOURS + 1, NEIGHBOUR_NEWEST)
+        close = [one for one in best if one.score >= NEIGHBOUR_SCORE]
+        try:
+            living = await self._living(user, found, [int(found.rows[one.place]) for one in close], now)
+        except StoreError as error:  # by now the write may be done, and must not look failed
+            _log.warning("neighbours of a new memory could not be read: %s", error)
+            return
         hits = (_hit(one, living.get(int(found.rows[one.place]))) for one in close)
-        return tuple(hit for hit in hits if hit is not None)
+        neighbours.hits = tuple(hit for hit in hits if hit is not None)
 
     def _foreign(self, text: str) -> bool:
         return not self.vectors.multilingual and is_foreign(text)

@@ -6,6 +6,7 @@ ends in COMMIT or ROLLBACK inside a shield. aiosqlite's thread is no daemon: an 
 alive, so `open_connection` closes it on every path.
 """
 
+import asyncio
 import logging
 import os
 import random
@@ -62,6 +63,20 @@ class Connection:
     async def single(self, name: str, parameters: Mapping[str, Any]) -> sqlite3.Row:
         """The one row that the statement called `name` always gives."""
         return (await self.all(name, parameters))[0]
+
+    async def in_turn(self, *statements: tuple[str, Mapping[str, Any]]) -> list[list[sqlite3.Row]]:
+        """Every row of several statements, run one right after another.
+
+        Each way to the connection's thread and back takes longer than most statements, so all are handed over at once.
+        When one fails the others have still run: this is for reads, and for writes inside a transaction, which the
+        error then rolls back.
+        """
+        running = [asyncio.ensure_future(self.all(name, parameters)) for name, parameters in statements]
+        try:
+            return [await one for one in running]
+        finally:
+            for one in running:
+                one.cancel()
 
     async def script(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Every row of a statement that has no name: a pragma, or a step of a migration."""

@@ -46,11 +46,14 @@ class SqliteTransaction:
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
         number = await self._own_number()
-        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
-        seq: int = added["seq"]
+        memories = [self._numbered(step.memory) for step in steps]
+        statements = [("add_change", change.model_dump() | {"number": number})]
+        for memory, step in zip(memories, steps, strict=True):
+            statements += self._statements(number, change, step, memory)
+        added, *_ = await self._turn.in_turn(*statements)
         if change.undoes is not None:
-            await self._flip(number, change.undoes, seq)
-        return [await self._write(number, seq, step) for step in steps]
+            await self._flip(number, change.undoes, added[0]["seq"])
+        return memories
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
@@ -86,37 +89,37 @@ class SqliteTransaction:
             self._number = int(added["number"])
         return self._number
 
-    async def _write(self, number: int, change: int, step: Step) -> Memory:
+    def _numbered(self, memory: Memory) -> Memory:
         self._last_seq += 1
-        row = step.memory.row or self._last_seq
-        memory = step.memory.model_copy(update={"row": row, "seq": self._last_seq})
+        return memory.model_copy(update={"row": memory.row or self._last_seq, "seq": self._last_seq})
+
+    def _statements(self, number: int, change: Change, step: Step, memory: Memory) -> list[tuple[str, dict[str, Any]]]:
+        """What writes one step, whose memory is stored as `memory`."""
         stored = rows.memory_parameters(memory, number, self._analyzer)
         stored |= rows.vector_parameters(step.vector, self._settings.model)
+        self.written.append((memory, step, stored["term_count"]))
         revision = {
-            "revision": number << rows.SEQUENCE_BITS | self._last_seq,
-            "change": change,
+            "revision": number << rows.SEQUENCE_BITS | memory.seq,
+            "change_id": change.id,
             "operation": step.operation,
             "reason": step.reason,
         }
-        await self._turn.all("take_step", stored | revision)
-        self.written.append((memory, step, stored["term_count"]))
-        if step.supersedes is not None:
-            await self._supersede(number, change, step.supersedes, memory)
-        return memory
+        taken = [("take_step", stored | revision)]
+        return taken if step.supersedes is None else [*taken, self._past(number, change, step.supersedes, memory)]
 
-    async def _supersede(self, number: int, change: int, former: Memory, memory: Memory) -> None:
+    def _past(self, number: int, change: Change, former: Memory, memory: Memory) -> tuple[str, dict[str, Any]]:
         indexed = index_terms(former, self._analyzer)
-        parameters = {
+        return "add_past_wording", {
             "revision": number << rows.SEQUENCE_BITS | former.seq,
             "row_id": number << rows.SEQUENCE_BITS | former.row,
-            "change": change,
+            "number": number,
+            "change_id": change.id,
             "held_from": former.worded_at,
             "held_until": memory.worded_at,
             "fingerprint": fingerprint(former.content),
             "terms": rows.own_terms(indexed, number),
             "term_count": len(indexed),
         }
-        await self._turn.all("add_past_wording", parameters)
 
     async def _flip(self, number: int, undone: int, by: int) -> None:
         """Mark `undone` as undone, and flip the marks along the chain: what it had undone stands again, and so on."""

@@ -21,6 +21,9 @@ c.seq AS change_seq, c.id AS change_id, c.at AS change_at, c.tool, c.client, c.c
 r.*, {change}
 FROM revisions AS r JOIN changes AS c ON c.seq = r.change
 
+-- fragment: change_of_id
+(SELECT seq FROM changes WHERE user = :number AND id = :change_id)
+
 -- name: begin
 BEGIN IMMEDIATE
 
@@ -59,11 +62,11 @@ INSERT INTO steps (row_id, user, id, content, key, topics, pinned, metadata, age
     operation, reason, model, scale, vector)
 VALUES (:row_id, :number, :id, :content, :key, :topics, :pinned, :metadata, :agent, :team, :session_id, :source, :state,
     :created_at, :updated_at, :worded_at, :expires_at, :version, :seq, :digest, :fingerprint, :terms, :term_count,
-    :revision, :change, :operation, :reason, :model, :scale, :vector)
+    :revision, {change_of_id}, :operation, :reason, :model, :scale, :vector)
 
 -- name: add_past_wording
 INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
-VALUES (:revision, :row_id, :change, :held_from, :held_until, :fingerprint, :terms, :term_count)
+VALUES (:revision, :row_id, {change_of_id}, :held_from, :held_until, :fingerprint, :terms, :term_count)
 
 -- name: memories_by_ids
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))

@@ -1,0 +1,94 @@
+"""What every use case that writes has in common: who is meant, what is in the way, and what a change says of itself."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from mcp_memory import guard
+from mcp_memory.clock import Clock
+from mcp_memory.errors import Conflict, NotFound
+from mcp_memory.guard import Given
+from mcp_memory.models import Change, Memory, Operation, Origin, Step, fingerprint
+from mcp_memory.store.base import Transaction
+
+SWEEP: Final = "sweep"
+"""The tool name of the store's own changes."""
+
+
+class Writing:
+    """The parts of a write, inside a transaction of one user."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def own(self, turn: Transaction, memory_ids: Sequence[str], now: int) -> list[Memory]:
+        """The living memories of these ids, in that order; all of them, or NotFound."""
+        wanted = [memory_id.strip() for memory_id in memory_ids]
+        found = {memory.id: memory for memory in await turn.memories(wanted) if not memory.expired(now)}
+        missing = [memory_id for memory_id in wanted if memory_id not in found]
+        if missing:
+            raise NotFound(not_found(missing))
+        return [found[memory_id] for memory_id in wanted]
+
+    async def in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
+        """The living memories that hold the text and the key that are to be written; expired ones are swept."""
+        living = await self.sweep(turn, await self._twins(turn, given.get("content"), given.get("key")), now)
+        mark = fingerprint(given["content"]) if "content" in given else None
+        same_key = next((memory for memory in living if memory.key and memory.key == given.get("key")), None)
+        same_text = next((memory for memory in living if fingerprint(memory.content) == mark), None)
+        # A damaged text no longer tells, but the store found it by the fingerprint of what it was.
+        lost = next((memory for memory in living if memory.damaged and memory is not same_key), None)
+        return same_text or lost, same_key
+
+    async def _twins(self, turn: Transaction, content: str | None, key: str | None) -> list[Memory]:
+        if content is None and key is None:
+            return []
+        return await turn.twins(fingerprint(content) if content is not None else None, key)
+
+    async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
+        """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
+        expired = [memory for memory in memories if memory.expired(now)]
+        if expired:
+            change = self.change(Origin(tool=SWEEP), now, f"swept {len(expired)} expired")
+            steps = [removal("expire", memory, now) for memory in expired]
+            await turn.record(change.model_copy(update={"system": True}), steps)
+        return [memory for memory in memories if not memory.expired(now)]
+
+    def change(self, origin: Origin, now: int, summary: str) -> Change:
+        """A change that is yet to be recorded."""
+        return Change(
+            id=self._clock.new_id(),
+            at=now,
+            tool=origin.tool,
+            client=origin.client,
+            client_version=origin.client_version,
+            summary=summary,
+        )
+
+
+def not_found(memory_ids: Sequence[str]) -> str:
+    """What to say of ids that belong to nobody here."""
+    named = ", ".join(guard.shown(memory_id) for memory_id in memory_ids[:10])
+    return f"No memory {named} for this user. search_memories finds ids."
+
+
+def damaged(memory: Memory) -> Conflict:
+    """The error for a write that would take over what is damaged."""
+    return Conflict(
+        f"Memory {memory.id} is damaged on disk; update it with its full content, or delete it. "
+        "get_memory with history shows its earlier wording.",
+        (memory.id,),
+    )
+
+
+def removal(operation: Operation, memory: Memory, now: int) -> Step:
+    """The step that takes a memory away."""
+    gone = memory.model_copy(update={"version": memory.version + 1, "updated_at": now, "damaged": False})
+    return Step(operation=operation, memory=gone)
+
+
+def same(stored: object, given: object) -> bool:
+    """Equality as JSON sees it: in Python, 1 and True would be the same."""
+    if isinstance(stored, dict) or isinstance(given, dict):
+        return json.dumps(stored, sort_keys=True) == json.dumps(given, sort_keys=True)
+    return stored == given
