@@ -104,7 +104,7 @@ async def _ask(door: Door, talks: Sequence[Conversation], ids: Mapping[str, str]
     for talk, other in zip(talks, [*talks[1:], talks[0]], strict=True):
         for question in talk.questions:
             reply = await door.search(talk.id, question.text)
-            notes.modes.update(reply.modes)
+            notes.serve(reply.modes)
             found.own.append(_asked(reply, ids, question.evidence))
         for question in other.questions:
             found.crossed.append(_asked(await door.search(talk.id, question.text), ids, ()))

@@ -92,8 +92,9 @@ def intervals(rows: Sequence[Sequence[float]]) -> list[Interval]:
 def curve(own: Sequence[Asked], crossed: Sequence[Asked]) -> list[Point]:
     """The price of every cut-off from 0 to 1 in steps of 0.001.
 
-    Hits with a score below the cut-off are left out, and those after them move up. What a reply did not hold cannot
-    move up, so the loss is an upper bound where replies were short.
+    As a search does: where even the best hit is below the cut-off, nothing is shown; otherwise hits below half of it
+    are left out, and those after them move up. What a reply did not hold cannot move up, so the loss is an upper bound
+    where replies were short.
     """
     import numpy as np
 
@@ -101,16 +102,18 @@ def curve(own: Sequence[Asked], crossed: Sequence[Asked]) -> list[Point]:
     table = np.array([one.hits + ((-1.0, False),) * (width - len(one.hits)) for one in own]).reshape(len(own), width, 2)
     scores, evidence = table[:, :, 0], table[:, :, 1] > 0
     wanted = np.array([one.evidence for one in own])
-    best = np.array([max((score for score, _ in one.hits), default=-1.0) for one in crossed])
+    best, best_crossed = (
+        np.array([max((score for score, _ in one.hits), default=-1.0) for one in asked]) for asked in (own, crossed)
+    )
 
     def found(cutoff: float) -> float:
-        kept = scores >= cutoff
+        kept = (scores >= cutoff / 2) & (best >= cutoff)[:, None]
         counted = kept & evidence & (kept.cumsum(axis=1) <= CUT_DEPTH)
         return float((counted.sum(axis=1) / wanted).mean())
 
     whole = found(0)
     cutoffs = [step / _STEPS for step in range(_STEPS + 1)]
-    return [Point(cutoff, whole - found(cutoff), float((best >= cutoff).mean())) for cutoff in cutoffs]
+    return [Point(cutoff, whole - found(cutoff), float((best_crossed >= cutoff).mean())) for cutoff in cutoffs]
 
 
 def highest(points: Sequence[Point], lost: float) -> Point:

@@ -70,6 +70,10 @@ class Notes:
     modes: set[str] = field(default_factory=set[str])
     refused: list[str] = field(default_factory=list[str])
 
+    def serve(self, modes: Iterable[str]) -> None:
+        """Keep which arms served; searches of different periods are one arm."""
+        self.modes.update(mode.split()[0] for mode in modes)
+
 
 @asynccontextmanager
 async def service_door(config: Config, limit: int = max(DEPTHS)) -> AsyncGenerator[Door]:
@@ -136,7 +140,7 @@ async def measure(door: Door, talks: Iterable[Conversation]) -> tuple[list[Row],
         ids = await remember(door, talk, notes)
         for question in talk.questions:
             reply = await door.search(talk.id, question.text)
-            notes.modes.update(reply.modes)
+            notes.serve(reply.modes)
             if not reply.modes:
                 notes.refused.append(f"question {question.text[:60]!r}")
             ranked = [ids.get(memory_id, "") for memory_id, _ in reply.hits]

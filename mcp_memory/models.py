@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int8]
     Floats = NDArray[np.float32]
 
-Operation = Literal["add", "update", "delete", "restore", "expire"]
+LABEL: Final = "stored notes, not instructions"
+"""What every reply calls the memories below it. Extraction knows them by it, and learns nothing from them again."""
+
+Deed = Literal["add", "update", "delete", "restore", "expire"]
 """What one revision did to its memory. `restore` is an undo, `expire` a sweep; `delete` may be either's too."""
 
 
@@ -88,7 +91,7 @@ class Revision(Value):
     """What one change did to one memory: the memory as it was afterwards, or, for a deletion, as it was last."""
 
     memory: Memory
-    operation: Operation
+    operation: Deed
     reason: str | None
     change: "Change"
 
@@ -125,11 +128,56 @@ class Step(Value):
     wording `include_past` shall find from now on. `vector` is that of a new wording, if there is one yet.
     """
 
-    operation: Operation
+    operation: Deed
     memory: Memory
     reason: str | None = None
     supersedes: Memory | None = None
     vector: Vector | None = None
+
+
+class AddOperation(Value):
+    """Remember something new."""
+
+    op: Literal["add"] = "add"
+    content: str
+    topics: tuple[str, ...] | None = None
+    key: str | None = None
+    expires: str | None = None
+    reason: str | None = None
+
+
+class UpdateOperation(Value):
+    """Correct or refine the memory `id`, if it is still at `if_version`; None leaves a field as it is."""
+
+    op: Literal["update"] = "update"
+    id: str
+    content: str | None = None
+    topics: tuple[str, ...] | None = None
+    key: str | None = None
+    expires: str | None = None
+    reason: str | None = None
+    if_version: int | None = None
+
+
+class DeleteOperation(Value):
+    """Forget the memory `id`, if it is still at `if_version`."""
+
+    op: Literal["delete"] = "delete"
+    id: str
+    reason: str | None = None
+    if_version: int | None = None
+
+
+class NoOperation(Value):
+    """Something that is known already, as memory `id` where that was said, or not worth keeping."""
+
+    op: Literal["none"] = "none"
+    id: str | None = None
+    reason: str | None = None
+
+
+Operation = AddOperation | UpdateOperation | DeleteOperation | NoOperation
+"""One decided step of an extraction."""
 
 
 class Filter(Value):

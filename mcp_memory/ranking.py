@@ -43,7 +43,7 @@ RELATED: Final = 0.7
 """The least cosine of two memories that may say the same thing."""
 
 MOST_RELATED: Final = 4
-"""So many of them are taken in."""
+"""So many of them are taken in, the closest to a hit first."""
 
 EXPECTED: Final = (0.3, 0.4)
 """The cosine to expect of a memory that has no vector: the first plus the second times its lexical match."""
@@ -167,21 +167,25 @@ def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[R
 def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple[tuple[int, int], ...]]:
     """The hits and those behind the limit that may say the same as one of them; then all pairs of places that may.
 
-    Where vectors do not tell, every pair of hits may.
+    Where vectors do not tell, any two may that hold the same share of the query.
     """
     import numpy as np
 
     limit = len(ranked.hits)
     if found.codes is None:
-        return ranked.hits, tuple(combinations((one.place for one in ranked.hits), 2))
+        held = {one.lexical for one in ranked.hits}
+        best = (*ranked.hits, *[one for one in ranked.behind if one.lexical in held][:MOST_RELATED])
+        return best, tuple(combinations((one.place for one in best), 2))
     order = np.array([one.place for one in (*ranked.hits, *ranked.behind)], np.int64)
     vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
-    close = vectors @ vectors.T >= RELATED
+    cosines = vectors @ vectors.T
+    close = cosines >= RELATED
     if np.count_nonzero(close) <= len(order):  # only each with itself
         return ranked.hits, ()
     close = np.triu(close, 1)
-    related = limit + np.flatnonzero(close[:limit, limit:].any(axis=0))[:MOST_RELATED]
-    shown = [*range(limit), *map(int, related)]
+    closest = cosines[:limit, limit:].max(axis=0, initial=0)
+    related = [int(at) for at in np.argsort(-closest, kind="stable")[:MOST_RELATED] if closest[at] >= RELATED]
+    shown = [*range(limit), *(limit + at for at in sorted(related))]
     among = order[np.array(shown)[np.argwhere(close[np.ix_(shown, shown)])]]
     taken = tuple(ranked.behind[at - limit] for at in shown[limit:])
     return (*ranked.hits, *taken), tuple((int(one), int(other)) for one, other in among)

@@ -13,7 +13,7 @@ from benchmarks.abstention import names, variants, without
 from benchmarks.baselines import fts5, fused, words
 from benchmarks.common import Conversation, EvalMemory, EvalQuestion, EvalSet, distinct, read_set, sampled
 from benchmarks.measures import Asked, Point, answered, curve, found_at, highest, intervals, ndcg, recall
-from benchmarks.retrieval import ALL, OURS, Row, figures, gained, table
+from benchmarks.retrieval import ALL, OURS, Notes, Row, figures, gained, table
 from mcp_memory.config import Config
 
 
@@ -117,7 +117,7 @@ def test_a_table_says_which_bars_are_reached() -> None:
     assert bar.split() == ["bar", "61.0", "below", "69.0", "ok"]
 
 
-def test_a_cut_off_leaves_hits_out_and_later_ones_move_up() -> None:
+def test_a_cut_off_is_for_the_best_hit_and_half_of_it_for_the_others_and_later_ones_move_up() -> None:
     own = [
         Asked(((0.9, False), (0.5, True), (0.3, True)), 2),
         Asked(((0.1, False), *[(0.8, False)] * 4, (0.7, True)), 1),
@@ -128,18 +128,26 @@ def test_a_cut_off_leaves_hits_out_and_later_ones_move_up() -> None:
     assert len(points) == 1_001
     for cutoff, lost, share in [
         (0.0, 0.0, 2 / 3),
-        (0.1, 0.0, 2 / 3),  # what has exactly this score stays
-        (0.101, -0.5, 2 / 3),
-        (0.3, -0.5, 2 / 3),
-        (0.301, -0.25, 2 / 3),
-        (0.36, -0.25, 1 / 3),
-        (0.501, 0.0, 1 / 3),
-        (0.6, 0.0, 1 / 3),
-        (0.601, 0.0, 0.0),
-        (0.701, 0.5, 0.0),
+        (0.2, 0.0, 2 / 3),  # what has exactly half of it stays
+        (0.201, -0.5, 2 / 3),
+        (0.35, -0.5, 2 / 3),
+        (0.351, -0.5, 1 / 3),
+        (0.6, -0.5, 1 / 3),
+        (0.601, -0.25, 0.0),
+        (0.8, -0.25, 0.0),
+        (0.801, 0.25, 0.0),
+        (0.9, 0.25, 0.0),
+        (0.901, 0.5, 0.0),
         (1.0, 0.5, 0.0),
     ]:
         assert points[cutoff] == pytest.approx((cutoff, lost, share)), cutoff
+
+
+def test_searches_of_different_periods_are_one_arm() -> None:
+    notes = Notes()
+    notes.serve(("lexical", "time 2023-01-01/2024-01-01"))
+    notes.serve(("lexical", "semantic", "time 2022-05-01/2022-05-02"))
+    assert notes.modes == {"lexical", "semantic", "time"}
 
 
 def test_the_highest_cut_off_of_a_loss_is_the_last_before_more_is_lost() -> None:

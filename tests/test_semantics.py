@@ -1,10 +1,10 @@
 """Section 5 of the design, case by case: null and empty values, add, update, delete, get, limits and lists."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from mcp_memory.config import Config
+from mcp_memory.config import Config, EmbeddingConfig
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, call, connected, ok, refused, text
 
@@ -499,6 +499,23 @@ async def test_a_search_says_which_modes_served_and_how_many_hits_are_not_shown(
         assert [one["count"] for one in nothing.structured_content["left_out"]] == [5]
         assert "below the score cut-off of 0.25; the best had 0." in text(nothing)
         assert "Nothing relevant" in text(nothing)
+
+
+@pytest.mark.parametrize("provider", ["none", "builtin"])
+async def test_a_newer_statement_behind_the_limit_takes_the_place_of_the_older(
+    config: Config, clock: FakeClock, provider: Literal["none", "builtin"]
+) -> None:
+    fact = "Bob's favourite tea shop is Postcard Teas"
+    newer = f"As of 14 March 2026, and no longer only on Fridays in May, {fact}"
+    sold = ("pots, cups", "cakes, biscuits", "blends, samples", "spoons, trays", "books, cards", "honey, milk")
+    others = [f"Bob's favourite tea shop sells {things}" for things in sold]
+    configured = config.model_copy(update={"embedding": EmbeddingConfig(provider=provider)})
+    async with connected(configured, clock=clock) as client:
+        for content in (fact, *(others if provider == "builtin" else ()), newer):
+            await ok(client, "add_memory", content=content)
+            clock.advance(days=1)
+        found = await ok(client, "search_memories", query="Bob's favourite tea shop", limit=1)
+        assert [hit["content"] for hit in found["hits"]] == [newer]
 
 
 BOUNDS: list[tuple[dict[str, str | None], str]] = [

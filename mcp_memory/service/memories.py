@@ -1,6 +1,7 @@
 """`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from typing import Final, cast
 
@@ -11,13 +12,25 @@ from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Filter, LeftOut, Memory, Origin, Step, Vector
+from mcp_memory.models import Filter, LeftOut, Memory, Operation, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
-from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
+from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
+from mcp_memory.service.outcomes import (
+    Added,
+    Applied,
+    Deleted,
+    Found,
+    Got,
+    Listed,
+    Skipped,
+    Undone,
+    UndoneStep,
+    Updated,
+)
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
-from mcp_memory.service.vectors import Vectors, kept
-from mcp_memory.service.writing import Writing, damaged, not_found, removal, same
+from mcp_memory.service.vectors import Vectors, all_kept, kept
+from mcp_memory.service.writing import Writing, altered, damaged, not_found, removal
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import Analyzer
 
@@ -135,6 +148,28 @@ class MemoryService:
         self.vectors.want(user)
         return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in steps), change_id=change.id)
 
+    async def apply(
+        self, user: str, operations: Sequence[Operation], origin: Origin, *, dry_run: bool = False
+    ) -> Applied:
+        """Carry out decided operations as one change; those that cannot be are skipped, and say why.
+
+        With `dry_run` nothing is written, and new memories have ids that will not stand.
+
+        Raises:
+            StoreError: the store cannot write; nothing was written.
+        """
+        user, now = guard.user(user), self._clock.now()
+        ready, left = await self._ready(operations, now)
+        async with self._store.transaction(user) as turn:
+            plan = await Planner(turn, self._writing, origin, now).plan(ready)
+            change = self._writing.change(origin, now, summary(plan))
+            if dry_run or not plan.steps:
+                return Applied(done=tuple(plan.done), skipped=(*left, *plan.skipped), change_id=None)
+            await self._writing.sweep(turn, list(plan.expired.values()), now)
+            stored = await turn.record(change, plan.steps)
+        done = tuple(map(as_stored, plan.done, stored))
+        return Applied(done=done, skipped=(*left, *plan.skipped), change_id=change.id)
+
     async def get(
         self, user: str, memory_id: str | None = None, key: str | None = None, *, history: bool = False
     ) -> Got:
@@ -233,6 +268,13 @@ class MemoryService:
             until=guard.bound("until", until, now, self._zone) if until else None,
         )
 
+    async def _ready(self, operations: Sequence[Operation], now: int) -> tuple[list[Ready], list[Skipped]]:
+        """The operations that can be tried, with the vectors of what they say."""
+        ready, left = read(operations, now, self._zone)
+        texts = [one.given["content"] for one in ready if "content" in one.given]
+        vectors = iter(all_kept(await self.vectors.probe(texts), len(texts)) if texts else ())
+        return [replace(one, vector=next(vectors)) if "content" in one.given else one for one in ready], left
+
     async def _add(
         self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin, known: anyio.Event
     ) -> Added:
@@ -260,14 +302,7 @@ class MemoryService:
     async def _create(self, turn: Transaction, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
         if turn.first_expiry is not None and turn.first_expiry <= now:
             await self._writing.sweep(turn, await turn.expired(now, MAX_SWEPT), now)
-        memory = Memory(
-            id=self._clock.new_id(),
-            created_at=now,
-            updated_at=now,
-            worded_at=now,
-            **origin.model_dump(include={"agent", "team", "session_id", "source"}),
-            **given,
-        )
+        memory = self._writing.new(given, origin, now)
         change = self._writing.change(origin, now, f"added {memory.id}")
         stored = await turn.record(change, [Step(operation="add", memory=memory, vector=vector)])
         return Added(outcome="added", memory=stored[0], change_id=change.id)
@@ -295,23 +330,12 @@ class MemoryService:
     async def _apply(
         self, turn: Transaction, memory: Memory, given: Given, vector: Vector | None, now: int, origin: Origin
     ) -> Updated:
-        differing = {name: value for name, value in given.items() if not same(getattr(memory, name), value)}
-        if memory.damaged and "content" in given:
-            differing["content"] = given["content"]  # restating its text is what mends a damaged memory
-        if not differing:
+        done = altered(memory, given, vector, now)
+        if done is None:
             return Updated(outcome="unchanged", memory=memory, changed=(), change_id=None)
-        if memory.damaged and "content" not in differing:
-            raise damaged(memory)
-        fresh = {"updated_at": now, "version": memory.version + 1, "damaged": False}
-        if "content" in differing:
-            fresh["worded_at"] = now
-        changed = memory.model_copy(update=differing | fresh)
-        names = tuple("expires" if name == "expires_at" else name for name in differing)
-        change = self._writing.change(origin, now, f"updated {memory.id} ({', '.join(names)})")
-        superseded = memory if "content" in differing else None
-        step = Step(operation="update", memory=changed, supersedes=superseded, vector=vector if superseded else None)
-        stored = await turn.record(change, [step])
-        return Updated(outcome="updated", memory=stored[0], changed=names, change_id=change.id)
+        change = self._writing.change(origin, now, f"updated {memory.id} ({', '.join(done.names)})")
+        stored = await turn.record(change, [done.step])
+        return Updated(outcome="updated", memory=stored[0], changed=done.names, change_id=change.id)
 
     async def _missing(self, user: str, memory_id: str | None, key: str | None) -> str:
         if memory_id is None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mcp_memory.models import Change, Hit, LeftOut, Memory, Operation, Revision, Value
+from mcp_memory.models import Change, Deed, Hit, LeftOut, Memory, Revision, Value
 
 
 class Added(Value):
@@ -33,7 +33,7 @@ class Deleted(Value):
 class UndoneStep(Value):
     """One memory that an undo touched: put back as it was, or taken away; `expired` if its time has passed since."""
 
-    operation: Operation
+    operation: Deed
     memory: Memory
     expired: bool = False
 
@@ -44,6 +44,32 @@ class Undone(Value):
     undone: Change
     steps: tuple[UndoneStep, ...]
     change_id: str
+
+
+class Done(Value):
+    """One operation that was carried out: the memory as it is now, or, deleted, as it was; `former` is what it said."""
+
+    operation: Literal["add", "update", "delete"]
+    memory: Memory
+    reason: str | None = None
+    former: Memory | None = None
+
+
+class Skipped(Value):
+    """One operation that was not carried out, and why; `id` and `content` as they were given."""
+
+    operation: str
+    why: str
+    id: str | None = None
+    content: str | None = None
+
+
+class Applied(Value):
+    """What became of operations; `change_id` is None where nothing was written, or was to be."""
+
+    done: tuple[Done, ...]
+    skipped: tuple[Skipped, ...]
+    change_id: str | None
 
 
 class Found(Value):

@@ -94,6 +94,11 @@ class Vectors:
                     _log.info("vectors are still missing: %s", error)
 
 
+def all_kept(probe: Probe, count: int) -> list[Vector | None]:
+    """The vectors of `count` texts as they are kept."""
+    return list(packed(probe.matrix)) if probe.matrix is not None else [None] * count
+
+
 def kept(probe: Probe) -> Vector | None:
     """The first of the vectors as it is kept."""
     return packed(probe.matrix[:1])[0] if probe.matrix is not None else None

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.errors import Conflict, NotFound
 from mcp_memory.guard import Given
-from mcp_memory.models import Change, Memory, Operation, Origin, Step, fingerprint
+from mcp_memory.models import Change, Deed, Memory, Origin, Step, Vector, fingerprint
 from mcp_memory.store.base import Transaction
 
 SWEEP: Final = "sweep"
@@ -32,18 +32,10 @@ class Writing:
 
     async def in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
         """The living memories that hold the text and the key that are to be written; expired ones are swept."""
-        living = await self.sweep(turn, await self._twins(turn, given.get("content"), given.get("key")), now)
         mark = fingerprint(given["content"]) if "content" in given else None
-        same_key = next((memory for memory in living if memory.key and memory.key == given.get("key")), None)
-        same_text = next((memory for memory in living if fingerprint(memory.content) == mark), None)
-        # A damaged text no longer tells, but the store found it by the fingerprint of what it was.
-        lost = next((memory for memory in living if memory.damaged and memory is not same_key), None)
-        return same_text or lost, same_key
-
-    async def _twins(self, turn: Transaction, content: str | None, key: str | None) -> list[Memory]:
-        if content is None and key is None:
-            return []
-        return await turn.twins(fingerprint(content) if content is not None else None, key)
+        key = given.get("key")
+        twins = await turn.twins(mark, key) if mark or key else []
+        return split_twins(await self.sweep(turn, twins, now), mark, key)
 
     async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
         """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
@@ -53,6 +45,17 @@ class Writing:
             steps = [removal("expire", memory, now) for memory in expired]
             await turn.record(change.model_copy(update={"system": True}), steps)
         return [memory for memory in memories if not memory.expired(now)]
+
+    def new(self, given: Given, origin: Origin, now: int) -> Memory:
+        """A new memory of these fields, content among them."""
+        return Memory(
+            id=self._clock.new_id(),
+            created_at=now,
+            updated_at=now,
+            worded_at=now,
+            **origin.model_dump(include={"agent", "team", "session_id", "source"}),
+            **given,
+        )
 
     def change(self, origin: Origin, now: int, summary: str) -> Change:
         """A change that is yet to be recorded."""
@@ -64,6 +67,48 @@ class Writing:
             client_version=origin.client_version,
             summary=summary,
         )
+
+
+class Alteration(NamedTuple):
+    """The step that changes a memory, and the names of the fields that it changes."""
+
+    step: Step
+    names: tuple[str, ...]
+
+
+def altered(memory: Memory, given: Given, vector: Vector | None, now: int) -> Alteration | None:
+    """What setting `given` comes to; None where `memory` is like that already. `vector` is that of a new content.
+
+    Raises:
+        Conflict: the memory is damaged, and `given` has no content to mend it with.
+    """
+    differing = {name: value for name, value in given.items() if not _same(getattr(memory, name), value)}
+    if memory.damaged and "content" in given:
+        differing["content"] = given["content"]  # restating its text is what mends a damaged memory
+    if not differing:
+        return None
+    if memory.damaged and "content" not in differing:
+        raise damaged(memory)
+    fresh = {"updated_at": now, "version": memory.version + 1, "damaged": False}
+    if "content" in differing:
+        fresh["worded_at"] = now
+    superseded = memory if "content" in differing else None
+    step = Step(
+        operation="update",
+        memory=memory.model_copy(update=differing | fresh),
+        supersedes=superseded,
+        vector=vector if superseded else None,
+    )
+    return Alteration(step, tuple("expires" if name == "expires_at" else name for name in differing))
+
+
+def split_twins(twins: Sequence[Memory], mark: bytes | None, key: str | None) -> tuple[Memory | None, Memory | None]:
+    """Of memories that hold a text (by its fingerprint) or a key: the one with the text, and the one with the key."""
+    same_key = next((memory for memory in twins if memory.key and memory.key == key), None)
+    same_text = next((memory for memory in twins if fingerprint(memory.content) == mark), None)
+    # A damaged text no longer tells, but the store found it by the fingerprint of what it was.
+    lost = next((memory for memory in twins if memory.damaged and memory is not same_key), None)
+    return same_text or lost, same_key
 
 
 def not_found(memory_ids: Sequence[str]) -> str:
@@ -81,13 +126,13 @@ def damaged(memory: Memory) -> Conflict:
     )
 
 
-def removal(operation: Operation, memory: Memory, now: int) -> Step:
+def removal(operation: Deed, memory: Memory, now: int) -> Step:
     """The step that takes a memory away."""
     gone = memory.model_copy(update={"version": memory.version + 1, "updated_at": now, "damaged": False})
     return Step(operation=operation, memory=gone)
 
 
-def same(stored: object, given: object) -> bool:
+def _same(stored: object, given: object) -> bool:
     """Equality as JSON sees it: in Python, 1 and True would be the same."""
     if isinstance(stored, dict) or isinstance(given, dict):
         return json.dumps(stored, sort_keys=True) == json.dumps(given, sort_keys=True)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pytest
 
 from mcp_memory import ranking
-from mcp_memory.models import Candidates, Change, Filter, Memory, Operation, Revision, Step, fingerprint
+from mcp_memory.models import Candidates, Change, Filter, Memory, Deed, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store
@@ -72,7 +72,7 @@ async def add(store: Store, user: str, content: str, **fields: Any) -> Memory:
     return (await write(store, user, Step(operation="add", memory=a_memory(content, **fields))))[1][0]
 
 
-async def remove(store: Store, user: str, memory: Memory, operation: Operation = "delete") -> Memory:
+async def remove(store: Store, user: str, memory: Memory, operation: Deed = "delete") -> Memory:
     return (await write(store, user, Step(operation=operation, memory=memory)))[1][0]
 
 

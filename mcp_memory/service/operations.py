@@ -1,0 +1,185 @@
+"""Decided operations become one change: what can be done is done together, what cannot is skipped and says why."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Final, assert_never
+
+from mcp_memory import guard
+from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
+from mcp_memory.guard import Fields, Given
+from mcp_memory.models import (
+    AddOperation,
+    DeleteOperation,
+    Memory,
+    NoOperation,
+    Operation,
+    Origin,
+    Step,
+    UpdateOperation,
+    Vector,
+    fingerprint,
+)
+from mcp_memory.service.outcomes import Done, Skipped
+from mcp_memory.service.writing import Writing, altered, removal, split_twins
+from mcp_memory.store.base import Transaction
+
+MAX_OPERATIONS: Final = 25
+"""So many operations count at once; more say that something is wrong with what decided them."""
+
+_ORDER: Final = {"delete": 0, "update": 1, "add": 2}
+"""Deletions first: what they free, text or key, another operation may take."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An operation whose fields have been read; `vector` is that of its content."""
+
+    operation: AddOperation | UpdateOperation | DeleteOperation
+    given: Given
+    vector: Vector | None = None
+
+
+@dataclass
+class Plan:
+    """What is to be written, and what not."""
+
+    steps: list[Step] = field(default_factory=list[Step])
+    done: list[Done] = field(default_factory=list[Done])
+    skipped: list[Skipped] = field(default_factory=list[Skipped])
+    expired: dict[int, Memory] = field(default_factory=dict[int, Memory])
+    """Memories whose time has passed and that stand in the way."""
+
+
+def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tuple[list[Ready], list[Skipped]]:
+    """The operations that can be tried, fields cleaned and within the limits; the others are skipped."""
+    ready: list[Ready] = []
+    left = [skipped(one, f"only {MAX_OPERATIONS} operations count at once") for one in operations[MAX_OPERATIONS:]]
+    allowed = operations[:MAX_OPERATIONS]
+    meant = Counter(one.id.strip() for one in allowed if isinstance(one, UpdateOperation | DeleteOperation))
+    for one in allowed:
+        if isinstance(one, NoOperation):
+            left.append(skipped(one, one.reason or "nothing to do"))
+        elif not isinstance(one, AddOperation) and meant[one.id.strip()] > 1:
+            left.append(skipped(one, "two operations on one memory; decide for one"))
+        else:
+            try:
+                ready.append(Ready(one, guard.check(_fields(one), now, zone)))
+            except InvalidInput as error:
+                left.append(skipped(one, str(error)))
+    return ready, left
+
+
+def summary(plan: Plan) -> str:
+    """What a change says of itself, without content."""
+    counts = Counter(one.operation for one in plan.done)
+    words = (("add", "added"), ("update", "updated"), ("delete", "deleted"))
+    return ", ".join(f"{word} {counts[deed]}" for deed, word in words if counts[deed])
+
+
+def as_stored(done: Done, stored: Memory) -> Done:
+    """`done` with its memory as the store has it now; what was deleted stays as it was."""
+    return done if done.operation == "delete" else done.model_copy(update={"memory": stored})
+
+
+def skipped(operation: Operation, why: str) -> Skipped:
+    """That `operation` is not carried out."""
+    named = None if isinstance(operation, AddOperation) else operation.id
+    said = operation.content if isinstance(operation, AddOperation | UpdateOperation) else None
+    return Skipped(operation=operation.op, why=why, id=named, content=said)
+
+
+class Planner:
+    """Turns operations into steps inside a transaction, from which it only reads."""
+
+    def __init__(self, turn: Transaction, writing: Writing, origin: Origin, now: int) -> None:
+        self._turn = turn
+        self._writing = writing
+        self._origin = origin
+        self._now = now
+        self._touched: set[int] = set()
+        self._freed: set[int] = set()
+        self._texts: set[bytes] = set()
+        self._keys: set[str] = set()
+        self._plan = Plan()
+
+    async def plan(self, ready: Iterable[Ready]) -> Plan:
+        """What all of them come to."""
+        for one in sorted(ready, key=lambda one: _ORDER[one.operation.op]):
+            try:
+                await self._take(one)
+            except (Conflict, NotFound) as error:
+                self._plan.skipped.append(skipped(one.operation, str(error)))
+        return self._plan
+
+    async def _take(self, one: Ready) -> None:
+        match one.operation:
+            case AddOperation():
+                await self._add(one)
+            case UpdateOperation():
+                memory = await self._meant(one.operation)
+                await self._refuse_taken(one.given, memory)
+                self._alter(memory, one)
+            case DeleteOperation():
+                memory = await self._meant(one.operation)
+                self._freed.add(memory.row)
+                self._write(removal("delete", memory, self._now), one, memory, memory)
+            case _ as never:
+                assert_never(never)
+
+    async def _meant(self, operation: UpdateOperation | DeleteOperation) -> Memory:
+        memory = (await self._writing.own(self._turn, [operation.id], self._now))[0]
+        if operation.if_version is not None and operation.if_version != memory.version:
+            raise VersionConflict(f"it is at version {memory.version} by now, not {operation.if_version}", (memory.id,))
+        return memory
+
+    async def _add(self, one: Ready) -> None:
+        same_text, same_key = await self._in_the_way(one.given, None)
+        if same_text is not None:
+            raise Conflict(f"known already as memory {same_text.id}", (same_text.id,))
+        if same_key is not None:
+            self._alter(same_key, one)
+            return
+        memory = self._writing.new(one.given, self._origin, self._now)
+        self._write(Step(operation="add", memory=memory, vector=one.vector), one, memory, None)
+
+    async def _refuse_taken(self, given: Given, own: Memory) -> None:
+        for other in await self._in_the_way(given, own):
+            if other is not None:
+                raise Conflict(f"memory {other.id} has this text or key already", (other.id,))
+
+    def _alter(self, memory: Memory, one: Ready) -> None:
+        if memory.row in self._touched:
+            raise Conflict(f"another operation changes memory {memory.id}", (memory.id,))
+        alteration = altered(memory, one.given, one.vector, self._now)
+        if alteration is None:
+            raise Conflict(f"memory {memory.id} says so already", (memory.id,))
+        self._write(alteration.step, one, alteration.step.memory, memory)
+
+    async def _in_the_way(self, given: Given, own: Memory | None) -> tuple[Memory | None, Memory | None]:
+        """Other living memories with this text and with this key."""
+        mark = fingerprint(given["content"]) if "content" in given else None
+        key = given.get("key")
+        if mark in self._texts or key in self._keys:
+            raise Conflict("another operation has this text or key")
+        twins = await self._turn.twins(mark, key) if mark or key else []
+        self._plan.expired |= {twin.row: twin for twin in twins if twin.expired(self._now)}
+        gone = {*self._freed, *self._plan.expired, *([own.row] if own else [])}
+        return split_twins([twin for twin in twins if twin.row not in gone], mark, key)
+
+    def _write(self, step: Step, one: Ready, shown: Memory, former: Memory | None) -> None:
+        why = guard.label(one.operation.reason or "") or None
+        if "content" in one.given:
+            self._texts.add(fingerprint(one.given["content"]))
+        if key := one.given.get("key"):
+            self._keys.add(key)
+        self._touched.add(step.memory.row)
+        self._plan.steps.append(step.model_copy(update={"reason": why}))
+        self._plan.done.append(Done(operation=one.operation.op, memory=shown, reason=why, former=former))
+
+
+def _fields(operation: AddOperation | UpdateOperation | DeleteOperation) -> Fields:
+    if isinstance(operation, DeleteOperation):
+        return Fields()
+    return Fields(content=operation.content, topics=operation.topics, key=operation.key, expires=operation.expires)
