@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -34,7 +34,7 @@ CORE: Final = (
 TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE}
 """Named sets of tools that an operator turns on."""
 
-_LISTS: Final = {"tools", "search.languages"}
+_LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extraction.topics"}
 """Settings that an environment variable gives with commas."""
 
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -75,26 +75,74 @@ class SearchConfig(Value):
         return tuple(dict.fromkeys(names))
 
 
-class EmbeddingConfig(Value):
+class EndpointConfig(Value):
+    """An endpoint that speaks OpenAI's API."""
+
+    model: str = Field(default="", description="Name of the endpoint's model.")
+    base_url: str = Field(default="", description="The endpoint; empty: OpenAI's own.")
+    api_key_env: str = Field(default="OPENAI_API_KEY", description="The variable that holds the endpoint's key.")
+    api_key: SecretStr = Field(default=SecretStr(""), exclude=True, description="From that variable; no setting.")
+
+
+class EmbeddingConfig(EndpointConfig):
     """What makes the vectors of the semantic arm. The model belongs to the file; see reindex."""
 
     provider: Literal["builtin", "openai", "none"] = Field(
         default="builtin",
         description='"builtin": the table in the package; "openai": any endpoint that speaks its API; "none".',
     )
-    model: str = Field(default="", description="Name of the endpoint's model.")
-    base_url: str = Field(default="", description="The endpoint; empty: OpenAI's own.")
-    api_key_env: str = Field(default="OPENAI_API_KEY", description="The variable that holds the endpoint's key.")
     dimensions: int = Field(default=0, ge=0, le=8192, description="Asked of the model; 0: its own.")
     batch: int = Field(default=100, ge=1, le=2048, description="Texts sent in one request.")
     timeout: float = Field(default=5.0, gt=0, le=600, description="Seconds a search or a write waits for it.")
-    api_key: SecretStr = Field(default=SecretStr(""), exclude=True, description="From that variable; no setting.")
 
     @model_validator(mode="after")
     def _model_named(self) -> Self:
         if self.provider == "openai" and not self.model:
             raise ValueError("embedding.model must name the endpoint's model")
         return self
+
+
+class LlmConfig(EndpointConfig):
+    """The chat model that decides what becomes a memory. Without `model` nothing is ever sent."""
+
+    timeout: float = Field(default=60.0, gt=0, le=3600, description="Seconds one reply may take, tries included.")
+    max_retries: int = Field(default=2, ge=0, le=10, description="Tries after a failure that may pass by itself.")
+    max_tokens: int = Field(default=4096, ge=16, le=1_000_000, description="Length of a reply, reasoning included.")
+    temperature: float | None = Field(
+        default=0.0, ge=0, le=2, description='Chance in the wording; "": none is sent, the model keeps its own.'
+    )
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _none_sent(cls, given: object) -> object:
+        return None if given == "" else given
+
+
+class ExtractionConfig(Value):
+    """How memories are made out of conversations."""
+
+    instructions: tuple[str, ...] = Field(default=(), description="What to remember and what to ignore, in sentences.")
+    topics: tuple[str, ...] = Field(default=(), description="Topics to prefer for what is remembered.")
+    max_neighbours: int = Field(default=20, ge=1, le=100, description="Known memories a decision has in view.")
+    chunk_tokens: int = Field(
+        default=3000, ge=200, le=100_000, description="Length at which a conversation is divided, in tokens."
+    )
+    mode: Literal["agentic", "always"] = Field(
+        default="agentic", description='"agentic": the agent decides when; "always": after each exchange.'
+    )
+
+    @field_validator("instructions")
+    @classmethod
+    def _sentences(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.strip() for one in given if one.strip()))
+
+    @field_validator("topics")
+    @classmethod
+    def _topics(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(dict.fromkeys(topic for one in given if one.strip() for topic in guard.topics([one])))
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
 
 
 class Config(Value):
@@ -120,6 +168,8 @@ class Config(Value):
     store: StoreConfig = StoreConfig()
     search: SearchConfig = SearchConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
+    llm: LlmConfig = LlmConfig()
+    extraction: ExtractionConfig = ExtractionConfig()
 
     @field_validator("user")
     @classmethod
@@ -149,16 +199,14 @@ class Config(Value):
             raise ValueError("the path holds a NUL character")
         return name
 
-    @field_validator("embedding")
+    @field_validator("embedding", "llm")
     @classmethod
-    def _endpoint(cls, embedding: EmbeddingConfig) -> EmbeddingConfig:
-        if embedding.base_url and not _is_address(embedding.base_url):
+    def _endpoint(cls, section: EndpointConfig, info: ValidationInfo) -> EndpointConfig:
+        if section.base_url and not _is_address(section.base_url):
             # Not repeated: it may hold a password.
-            example = "http://127.0.0.1:11434/v1"
-            raise ValueError(
-                f"embedding.base_url must be an http or https address without query or fragment, such as {example}"
-            )
-        return embedding
+            setting, example = f"{info.field_name}.base_url", "http://127.0.0.1:11434/v1"
+            raise ValueError(f"{setting} must be an http or https address without query or fragment, such as {example}")
+        return section
 
     @field_validator("tools")
     @classmethod
@@ -263,8 +311,11 @@ def _settable(section: type[Value]) -> list[str]:
 
 
 def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
-    key = SecretStr(environ.get(config.embedding.api_key_env, ""))
-    return config.model_copy(update={"embedding": config.embedding.model_copy(update={"api_key": key})})
+    sections: dict[str, EndpointConfig] = {"embedding": config.embedding, "llm": config.llm}
+    keys = {name: SecretStr(environ.get(section.api_key_env, "")) for name, section in sections.items()}
+    return config.model_copy(
+        update={name: section.model_copy(update={"api_key": keys[name]}) for name, section in sections.items()}
+    )
 
 
 def _read(source: Path, *, required: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     │   └── UndoRefused       a later change, or another memory, is in the way of an undo
     ├── ConfigError           a setting cannot be used
     ├── EmbeddingError        an embedding endpoint gave no usable vectors; names the setting to change
+    ├── ModelError            a chat model gave no usable reply; names the setting to change
     └── StoreError            the store cannot do its work; always names the file
         ├── StoreBusy         another process kept the write lock until the deadline; nothing was written
         ├── StoreFull         no space left on the device; nothing was written
@@ -57,6 +58,10 @@ class ConfigError(McpMemoryError):
 
 class EmbeddingError(McpMemoryError):
     """No usable vectors came from the embedder; searches go on without them."""
+
+
+class ModelError(McpMemoryError):
+    """No usable reply came from the chat model; nothing was applied."""
 
 
 class StoreError(McpMemoryError):

@@ -179,16 +179,16 @@ def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple
     order = np.array([one.place for one in (*ranked.hits, *ranked.behind)], np.int64)
     vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
     cosines = vectors @ vectors.T
-    close = cosines >= RELATED
-    if np.count_nonzero(close) <= len(order):  # only each with itself
-        return ranked.hits, ()
-    close = np.triu(close, 1)
-    closest = cosines[:limit, limit:].max(axis=0, initial=0)
-    related = [int(at) for at in np.argsort(-closest, kind="stable")[:MOST_RELATED] if closest[at] >= RELATED]
-    shown = [*range(limit), *(limit + at for at in sorted(related))]
-    among = order[np.array(shown)[np.argwhere(close[np.ix_(shown, shown)])]]
-    taken = tuple(ranked.behind[at - limit] for at in shown[limit:])
-    return (*ranked.hits, *taken), tuple((int(one), int(other)) for one, other in among)
+    close = [(one, other) for one, other in np.argwhere(cosines >= RELATED).tolist() if one < min(other, limit)]
+    behind: dict[int, float] = {}
+    for one, other in close:
+        if other >= limit:
+            behind[other] = max(behind.get(other, 0.0), float(cosines[one, other]))
+    taken = sorted(behind, key=lambda at: (-behind[at], at))[:MOST_RELATED]
+    shown = {*range(limit), *taken}
+    best = (*ranked.hits, *(ranked.behind[at - limit] for at in sorted(taken)))
+    places = order.tolist()
+    return best, tuple((places[one], places[other]) for one, other in close if other in shown)
 
 
 def frequencies(found: Candidates, terms: int) -> list[int]:

@@ -51,8 +51,60 @@ def test_a_variable_sets_its_setting(variable: str, value: str, setting: str, ex
     assert getattr(config.load(None, {variable: value}, {}), setting) == expected
 
 
-def test_a_variable_sets_a_setting_inside_a_section() -> None:
-    assert config.load(None, {"MCP_MEMORY_STORE_LOCK_TIMEOUT": "2.5"}, {}).store.lock_timeout == 2.5
+@pytest.mark.parametrize(
+    ("variable", "value", "section", "setting", "expected"),
+    [
+        ("STORE_LOCK_TIMEOUT", "2.5", "store", "lock_timeout", 2.5),
+        ("LLM_MODEL", "qwen3", "llm", "model", "qwen3"),
+        ("LLM_TEMPERATURE", "0.7", "llm", "temperature", 0.7),
+        ("LLM_TEMPERATURE", "", "llm", "temperature", None),
+        ("LLM_MAX_RETRIES", "0", "llm", "max_retries", 0),
+        ("EXTRACTION_TOPICS", "Work, family,, work ", "extraction", "topics", ("work", "family")),
+        ("EXTRACTION_TOPICS", "", "extraction", "topics", ()),
+        (
+            "EXTRACTION_INSTRUCTIONS",
+            "Keep names., Keep ages.",
+            "extraction",
+            "instructions",
+            ("Keep names.", "Keep ages."),
+        ),
+        ("EXTRACTION_MODE", "always", "extraction", "mode", "always"),
+    ],
+)
+def test_a_variable_sets_a_setting_inside_a_section(
+    variable: str, value: str, section: str, setting: str, expected: object
+) -> None:
+    loaded = config.load(None, {f"MCP_MEMORY_{variable}": value}, {})
+    assert getattr(getattr(loaded, section), setting) == expected
+
+
+def test_an_instruction_in_a_file_may_hold_commas_and_topics_are_tidied(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, '[extraction]\ninstructions = [" Names, ages. ", ""]\ntopics = ["Work\\nlife", "WORK life"]'
+    )
+    extraction = config.load(file, {}, {}).extraction
+    assert (extraction.instructions, extraction.topics) == (("Names, ages.",), ("work life",))
+
+
+def test_no_model_is_configured_unless_the_operator_names_one() -> None:
+    assert config.load(None, {"OPENAI_API_KEY": "sk-alice"}, {}).llm.model == ""
+
+
+def test_keys_come_from_the_variables_that_their_sections_name(tmp_path: Path) -> None:
+    file = written(tmp_path, '[llm]\napi_key_env = "BOBS_KEY"')
+    loaded = config.load(file, {"BOBS_KEY": "sk-bob", "OPENAI_API_KEY": "sk-alice"}, {})
+    assert loaded.llm.api_key.get_secret_value() == "sk-bob"
+    assert loaded.embedding.api_key.get_secret_value() == "sk-alice"
+    assert not {"sk-bob", "sk-alice"} & set(loaded.model_dump_json().split('"'))
+    assert "sk-" not in repr(loaded)
+
+
+@pytest.mark.parametrize("section", ["embedding", "llm"])
+def test_a_key_in_the_file_is_refused(tmp_path: Path, section: str) -> None:
+    file = written(tmp_path, f'[{section}]\napi_key = "sk-alice"')
+    with pytest.raises(ConfigError, match=f"unknown setting {section}.api_key; did you mean api_key_env") as caught:
+        config.load(file, {}, {})
+    assert "sk-alice" not in str(caught.value)
 
 
 def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,6 +136,16 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         ),
         pytest.param('[search]\nlanguages = ["klingon"]', ["search.languages", "known: arabic"], id="no such language"),
         pytest.param("[search]\nlanguages = []", ["search.languages", "at least one"], id="no language"),
+        pytest.param("[llm]\ntemperature = -0.1", ["llm.temperature", "greater than or equal to 0"], id="below zero"),
+        pytest.param('[llm]\ntemperature = "warm"', ["llm.temperature", "number"], id="no temperature"),
+        pytest.param("[llm]\ntimeout = 0", ["llm.timeout"], id="no time for a reply"),
+        pytest.param("[llm]\nmax_token = 9", ["llm.max_token", "did you mean max_tokens?"], id="misspelt"),
+        pytest.param('[extraction]\nmode = "both"', ["extraction.mode", "agentic"], id="both modes"),
+        pytest.param("[extraction]\nmax_neighbours = 101", ["extraction.max_neighbours"], id="too many neighbours"),
+        pytest.param("[extraction]\nchunk_tokens = 199", ["extraction.chunk_tokens"], id="chunks too small"),
+        pytest.param(
+            f'[extraction]\ntopics = ["{"x" * 65}"]', ["extraction.topics", "1 to 64 characters"], id="a topic too long"
+        ),
         pytest.param("store = 3", ["store", "section", "[store]"], id="a section that is a number"),
         pytest.param("user = {}", ["user", "string"], id="a setting that is a section"),
     ],
@@ -138,20 +200,23 @@ ADDRESSES = ["http://127.0.0.1:11434/v1", "https://api.example.com/v1/", "HTTPS:
 
 
 @pytest.mark.parametrize("address", ["", *ADDRESSES])
-def test_an_endpoint_is_an_address_or_none(tmp_path: Path, address: str) -> None:
-    loaded = config.load(written(tmp_path, f'[embedding]\nbase_url = "{address}"'), {}, {})
-    assert loaded.embedding.base_url == address
+@pytest.mark.parametrize("section", ["embedding", "llm"])
+def test_an_endpoint_is_an_address_or_none(tmp_path: Path, section: str, address: str) -> None:
+    loaded = config.load(written(tmp_path, f'[{section}]\nbase_url = "{address}"'), {}, {})
+    assert getattr(loaded, section).base_url == address
 
 
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1:11434", "localhost", "ftp://h/v1", "http://", "http://bob:pass@h/?q=1", "http://h/v1?", "http://h/#v"],
 )
-def test_an_endpoint_that_is_no_address_is_refused_without_repeating_it(address: str) -> None:
+@pytest.mark.parametrize("section", ["embedding", "llm"])
+def test_an_endpoint_that_is_no_address_is_refused_without_repeating_it(section: str, address: str) -> None:
+    variable = f"MCP_MEMORY_{section.upper()}_BASE_URL"
     with pytest.raises(ConfigError) as caught:
-        config.load(None, {"MCP_MEMORY_EMBEDDING_BASE_URL": address}, {})
+        config.load(None, {variable: address}, {})
     message = str(caught.value)
-    assert message.startswith("MCP_MEMORY_EMBEDDING_BASE_URL: embedding.base_url must be an http or https address")
+    assert message.startswith(f"{variable}: {section}.base_url must be an http or https address")
     assert "\n" not in message
     assert "bob" not in message
 

@@ -12,7 +12,7 @@ from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Filter, LeftOut, Memory, Operation, Origin, Step, Vector
+from mcp_memory.models import Filter, Hit, LeftOut, Memory, Operation, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
@@ -37,6 +37,8 @@ from mcp_memory.text import Analyzer
 MAX_LIMIT: Final = 100
 MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
+RELATED_SCORE: Final = 0.15
+"""The cut-off where memories are looked for that a conversation may be about: what is left out cannot be corrected."""
 LONGEST_WAIT: Final = 0.05
 """Seconds that a write keeps its turn for the neighbours to be read; a large store just opened takes longer."""
 MAX_SWEPT: Final = 20
@@ -245,6 +247,19 @@ class MemoryService:
         )
         found = await self._searcher.search(user, wanted)
         return found.model_copy(update={"left_out": found.left_out + left_out})
+
+    async def related(self, user: str, texts: Sequence[str], limit: int) -> tuple[Memory, ...]:
+        """The memories that have most to do with any of `texts`, best first, each once."""
+        scope, best = self.scope(), dict[str, Hit]()
+        for text in texts:
+            if not self._searcher.analyzer.query_terms(text):
+                continue
+            found = await self.search(user, text, scope, limit=limit, min_score=RELATED_SCORE)
+            for hit in found.hits:
+                if hit.memory.id not in best or best[hit.memory.id].score < hit.score:
+                    best[hit.memory.id] = hit
+        ordered = sorted(best.values(), key=lambda hit: hit.score, reverse=True)
+        return tuple(hit.memory for hit in ordered[:limit])
 
     def scope(
         self,

@@ -25,9 +25,6 @@ from mcp_memory.service.outcomes import Done, Skipped
 from mcp_memory.service.writing import Writing, altered, removal, split_twins
 from mcp_memory.store.base import Transaction
 
-MAX_OPERATIONS: Final = 25
-"""So many operations count at once; more say that something is wrong with what decided them."""
-
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
 """Deletions first: what they free, text or key, another operation may take."""
 
@@ -55,10 +52,9 @@ class Plan:
 def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tuple[list[Ready], list[Skipped]]:
     """The operations that can be tried, fields cleaned and within the limits; the others are skipped."""
     ready: list[Ready] = []
-    left = [skipped(one, f"only {MAX_OPERATIONS} operations count at once") for one in operations[MAX_OPERATIONS:]]
-    allowed = operations[:MAX_OPERATIONS]
-    meant = Counter(one.id.strip() for one in allowed if isinstance(one, UpdateOperation | DeleteOperation))
-    for one in allowed:
+    left: list[Skipped] = []
+    meant = Counter(one.id.strip() for one in operations if isinstance(one, UpdateOperation | DeleteOperation))
+    for one in operations:
         if isinstance(one, NoOperation):
             left.append(skipped(one, one.reason or "nothing to do"))
         elif not isinstance(one, AddOperation) and meant[one.id.strip()] > 1:

@@ -3,7 +3,8 @@
     async with scripted_endpoint() as endpoint:
         endpoint.embeddings.then(Status(429, {"retry-after": "1"}), Closed())  # the next two requests
         endpoint.embeddings.otherwise = Status(500)  # every one after them; without it, sound vectors
-        endpoint.chat.then(Chat('{"answer": 42}'))
+        endpoint.chat.then(Chat('{"answer": 42}'), Delayed(0.5, Chat("{}")))
+        endpoint.chat.otherwise = Computed(lambda request: Chat(request.body["messages"][-1]["content"]))
 
 What it received stands in `endpoint.requests`, in order of arrival.
 """
@@ -13,7 +14,7 @@ import json
 import re
 import zlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -51,6 +52,7 @@ class Chat:
 
     content: str
     finish_reason: str = "stop"
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Raw:
 
 @dataclass(frozen=True)
 class Truncated:
-    """The head of a sound answer and half of its body, then the connection is closed."""
+    """The head of an answer and half of its body, then the connection is closed."""
+
+    answer: "Vectors | Altered | Chat | Raw" = Vectors()
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,34 @@ class Held:
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Reply = Vectors | Altered | Chat | Status | Raw | Truncated | Closed | Held
+@dataclass(frozen=True)
+class Delayed:
+    """`then`, after that many seconds; nothing, if the client goes away before."""
+
+    seconds: float
+    then: "Reply"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The reply that `reply` makes of the request."""
+
+    reply: Callable[[Received], "Reply"]
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A 400 that names the first of `parameters` in the request, as OpenAI words it; without any of them, `then`.
+
+    A parameter is the name of a field, or the type of a `response_format`.
+    """
+
+    parameters: Sequence[str]
+    then: "Reply"
+
+
+Reply = Vectors | Altered | Chat | Status | Raw | Truncated | Closed | Held | Delayed | Computed | Refusing
+_Answer = Vectors | Altered | Chat | Status | Raw | Truncated | Closed
 
 
 class Script:
@@ -126,12 +157,9 @@ class ScriptedEndpoint:
         try:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
-                reply: Reply = self._script(request).next()
-                while isinstance(reply, Held):
-                    await _hold(reply, reader)
-                    if reply.abandoned.is_set():
-                        return
-                    reply = reply.then
+                reply = await _settled(self._script(request).next(), request, reader)
+                if reply is None:
+                    return
                 writer.write(_message(reply, request, self._dimensions))
                 await writer.drain()
                 if isinstance(reply, Truncated | Closed):
@@ -206,21 +234,52 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
     return Received(method, path, headers, json.loads(content) if content else None)
 
 
-async def _hold(held: Held, reader: asyncio.StreamReader) -> None:
-    """Wait for `released` or for the end of the connection, and set `abandoned` in the second case."""
-    released, gone = asyncio.create_task(held.released.wait()), asyncio.create_task(reader.read(1))
-    held.reached.set()
+async def _settled(reply: Reply, request: Received, reader: asyncio.StreamReader) -> _Answer | None:
+    """What `reply` comes to in the end; None if the client goes away before."""
+    while True:
+        match reply:
+            case Held(then, reached, released, abandoned):
+                reached.set()
+                if not await _stays(reader, released.wait()):
+                    abandoned.set()
+                    return None
+                reply = then
+            case Delayed(seconds, then):
+                if not await _stays(reader, asyncio.sleep(seconds)):
+                    return None
+                reply = then
+            case Computed(compute):
+                reply = compute(request)
+            case Refusing(parameters, then):
+                reply = _refusal(parameters, request.body) or then
+            case _:
+                return reply
+
+
+async def _stays(reader: asyncio.StreamReader, until: Coroutine[Any, Any, object]) -> bool:
+    """Whether the client is still there when `until` is done."""
+    done, gone = asyncio.create_task(until), asyncio.create_task(reader.read(1))
     try:
-        await asyncio.wait({released, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not released.done():
-            held.abandoned.set()
+        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return done.done()
     finally:
-        released.cancel()
+        done.cancel()
         gone.cancel()
-        await asyncio.gather(released, gone, return_exceptions=True)
+        await asyncio.gather(done, gone, return_exceptions=True)
 
 
-def _message(reply: Reply, request: Received, dimensions: int) -> bytes:
+def _refusal(parameters: Sequence[str], body: dict[str, Any]) -> Status | None:
+    form = body.get("response_format", {}).get("type")
+    for name in parameters:
+        if name in body or name == form:
+            known = name if name in body else "response_format"
+            told = f"Unsupported parameter: '{name}' is not supported with this model."
+            error = {"message": told, "type": "invalid_request_error", "param": known, "code": "unsupported_parameter"}
+            return Status(400, body={"error": error})
+    return None
+
+
+def _message(reply: _Answer, request: Received, dimensions: int) -> bytes:
     """The bytes of a whole response, or as many of them as the script lets through."""
     match reply:
         case Status(code, headers, body):
@@ -228,16 +287,23 @@ def _message(reply: Reply, request: Received, dimensions: int) -> bytes:
             return _response(code, headers, _dumped({"error": error} if body is None else body))
         case Closed():
             return b""
-        case Raw(content):
-            pass
-        case Chat():
-            content = _dumped(_completion(reply, request.body))
-        case Altered(change):
-            content = _dumped(_embeddings(request.body, dimensions, change))
+        case Truncated(answer):
+            content = _content(answer, request, dimensions)
+            return _response(200, {}, content)[: -len(content) // 2]
         case _:
-            content = _dumped(_embeddings(request.body, dimensions, list))
-    whole = _response(200, {}, content)
-    return whole[: len(whole) - len(content) // 2] if isinstance(reply, Truncated) else whole
+            return _response(200, {}, _content(reply, request, dimensions))
+
+
+def _content(answer: Vectors | Altered | Chat | Raw, request: Received, dimensions: int) -> bytes:
+    match answer:
+        case Raw(content):
+            return content
+        case Chat():
+            return _dumped(_completion(answer, request.body))
+        case Altered(change):
+            return _dumped(_embeddings(request.body, dimensions, change))
+        case Vectors():
+            return _dumped(_embeddings(request.body, dimensions, list))
 
 
 def _response(code: int, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -261,7 +327,7 @@ def _embeddings(
 
 
 def _completion(reply: Chat, body: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": reply.content, "refusal": None}
+    message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason, "logprobs": None}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     head = {"id": "chatcmpl-scripted", "object": "chat.completion", "created": 0, "model": body["model"]}

@@ -8,8 +8,10 @@ Terms are made here, not by the database's tokenizer, so that every store indexe
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Final, Literal
 
 import Stemmer
@@ -98,10 +100,9 @@ class Analyzer:
         Stop words are left out, unless there is nothing else.
         """
         text = _compatible(text)
-        words = [word for word in _words(text) if any(self._terms_of(word))]
-        telling = [word for word in words if word not in self._stop_words] or words
-        found = [term for word in telling for term in self._terms_of(word)] + self._parts(text)
-        return {term: found.count(term) for term in dict.fromkeys(found)}
+        words = [(word, terms) for word in _words(text) if (terms := list(self._terms_of(word)))]
+        telling = [terms for word, terms in words if word not in self._stop_words] or [terms for _, terms in words]
+        return dict(Counter([*chain.from_iterable(telling), *self._parts(text)]))
 
     def _statement(self, text: str) -> frozenset[str]:
         """What `text` says apart from when: its telling terms without numbers, months and the like."""

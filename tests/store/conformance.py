@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pytest
 
 from mcp_memory import ranking
-from mcp_memory.models import Candidates, Change, Filter, Memory, Deed, Revision, Step, fingerprint
+from mcp_memory.models import Candidates, Change, Deed, Filter, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store

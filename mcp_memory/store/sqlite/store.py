@@ -82,12 +82,13 @@ class SqliteStore:
             return _nothing()
         living = index.living(scope.now)
         documents = int(np.count_nonzero(living))
+        lengths = index.lengths if documents == len(living) else index.lengths[living]
         return Candidates(
             documents=documents,
-            mean_length=float(index.lengths[living].mean()) if documents else 0.0,
+            mean_length=float(lengths.mean()) if documents else 0.0,
             rows=index.rows,
             lengths=index.lengths,
-            kept=living & await self._kept(user, scope, index),
+            kept=living if scope == Filter(now=scope.now) else living & await self._kept(user, scope, index),
             updated=index.updated,
             postings=_of_living(held, living),
             codes=index.codes,
@@ -257,8 +258,6 @@ class SqliteStore:
         """Which memories of the index the filter keeps."""
         import numpy as np
 
-        if scope == Filter(now=scope.now):
-            return np.ones(len(index.rows), np.bool_)
         found = await self._reader.all("filtered_rows", _filter_parameters(user, scope))
         kept = np.zeros(len(index.rows), np.bool_)
         kept[index.places(rows.postings([found[0]["found"]])[0])] = True

@@ -1,0 +1,180 @@
+"""Recalled memories inside a conversation: what our replies show must not be learnt a second time.
+
+The text form (`views.lines`) is known by its label and the lines below it, the structured form (`views.data`) by JSON
+objects that hold memories with our ids.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from mcp_memory.clock import ID_ALPHABET, ID_LENGTH
+from mcp_memory.models import LABEL
+
+_ID: Final = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
+_DECORATION: Final = r"[\s>|*+•#_`-]*+(?:\d++[.)]\s++)?+[*_`]*+"
+"""What a quotation or a list puts before a line."""
+
+_HEADLINE: Final = re.compile(rf"\([^()\n]*{LABEL.replace(' ', r'[ ]+')}[^()\n]*\)[*_]*\s*:", re.IGNORECASE)
+_SENTENCE_END: Final = re.compile(r"[.:!?。！？][\"'”’)*_]*\s+")
+_LINE: Final = re.compile(
+    rf"{_DECORATION}(?:"
+    rf"(?:(?:removed|restored)\b[^\[]*: )?\[{_ID}\]"
+    r"|v\d+ [a-z]+ \d{4}-\d\d-\d\d "
+    r"|\d+ more left out: |More with cursor \S+$|Nothing was left to put back\.$"
+    r"|Note: (?:searched (?:for|by) |only the first \d+ words|limit \d+ was lowered))"
+)
+"""A line that stands below a headline."""
+_DATE: Final = re.compile(r"(?:updated )?\d{4}-\d\d-\d\d(?: \d\d:\d\d\S*)?")
+_ALONE: Final = re.compile(rf"{_DECORATION}\[{_ID}\] .* · (?:created )?\d{{4}}-\d\d-\d\d(?: |$)")
+"""A line of ours that was copied without its headline."""
+_QUOTED: Final = re.compile(r"(?:[ ]{0,3}>[ ]?)*")
+_FENCE: Final = re.compile(r"[\s>]*(?:```|~~~)")
+_EMPTY_FENCE: Final = re.compile(r"^[ \t>]*(```+|~~~+)[^\n`]*\n(?:[ \t>]*\n)*[ \t>]*\1[ \t]*(?:\n|\Z)", re.MULTILINE)
+
+_ID_IN_JSON: Final = re.compile(rf'"{_ID}"')
+_OPENING: Final = re.compile(
+    r'\[\s*(?=\{)|\{\s*"(?:hits|modes|left_out|memories|total|next_cursor|neighbours|outcome|change_id|memory|revisions'
+    r"|changed|undone|tool|client|operations|id|content|key|topics|pinned|metadata|agent|created_at|updated_at"
+    r'|expires_at|version|damaged|score|past|match|_meta|type|text|structured_?[cC]ontent|isError|is_error)"\s*:'
+)
+"""Where JSON may begin that is, or holds, a reply of ours."""
+_EFFORT: Final = 20
+"""So many times its own length of a text is read as JSON at most: nested openings would cost their square."""
+
+
+def without_recalled(text: str) -> str:
+    """`text` without what our replies show of memories; a text without such is returned as it is.
+
+    Quoted, listed, indented and fenced blocks count too. The indentation of `text` must still be there: by it the
+    further lines of a memory are told from what the user wrote below.
+    """
+    rest = _without_lines(_without_json(text))
+    return text if rest == text else _EMPTY_FENCE.sub("", rest)
+
+
+def _without_lines(text: str) -> str:
+    lines = text.split("\n")
+    kept: list[str] = []
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        if headline := _HEADLINE.search(line):
+            if before := _before(line[: headline.start()]):
+                kept.append(before)
+            index = _end(lines, index, announced=index + 1)
+        elif _ALONE.match(line):
+            index = _end(lines, index)
+        else:
+            kept.append(line)
+            index += 1
+    return "\n".join(kept)
+
+
+def _before(head: str) -> str:
+    """The sentences that stand before a headline on its line."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(head)]
+    sentences = head[: ends[-1]].rstrip() if ends else ""
+    return "" if re.fullmatch(_DECORATION, f"{sentences} ") else sentences
+
+
+def _end(lines: Sequence[str], start: int, announced: int | None = None) -> int:
+    """The line after the block that begins at `start`; `announced` is a line that is part of it whatever it says."""
+    edge = _indent(lines[start])
+    index = start + 1
+    while index < len(lines):
+        following = index
+        while following < len(lines) and not lines[following].strip(" \t\r>"):
+            following += 1
+        if following == len(lines):
+            return index
+        named = following == announced and not _FENCE.match(lines[following])
+        if not named and not _belongs(lines[following], edge):
+            return index
+        index = following + 1
+    return index
+
+
+def _belongs(line: str, edge: int) -> bool:
+    if _HEADLINE.search(line) or _FENCE.match(line):
+        return False
+    if _indent(line) > edge or _LINE.match(line):
+        return True
+    return any(_DATE.fullmatch(part.strip()) for part in line.split(" · ")[1:])
+
+
+def _indent(line: str) -> int:
+    quoted = _QUOTED.match(line)
+    inner = line[quoted.end() if quoted else 0 :].expandtabs(4)
+    return len(inner) - len(inner.lstrip())
+
+
+def _without_json(text: str) -> str:
+    if '"' not in text or not (_ID_IN_JSON.search(text) or _HEADLINE.search(text)):
+        return text
+    decoder = json.JSONDecoder()
+    kept: list[str] = []
+    done = at = 0
+    effort = _EFFORT * len(text)
+    while effort > 0 and (opening := _OPENING.search(text, at)):
+        start = opening.start()
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            effort -= 100 + error.pos - start + error.pos // 64  # the error counts the lines from the beginning
+            at = start + 1
+        except (ValueError, RecursionError):
+            effort -= 10_000
+            at = start + 1
+        else:
+            recalled = _recalled(value)
+            if recalled:
+                kept.append(text[done:start])
+                done = end
+            effort -= end - start
+            at = end if recalled else start + 1
+    return "".join([*kept, text[done:]])
+
+
+def _recalled(value: object) -> bool:
+    """Whether a JSON value is a reply of ours, or some memories out of one."""
+    match value:
+        case list():
+            items = cast("list[object]", value)
+            return bool(items) and all(_recalled_text(one) or _is_memory(one) for one in items)
+        case dict():
+            return _recalled_text(cast("object", value)) or _is_reply(cast("dict[str, Any]", value))
+        case _:
+            return False
+
+
+def _is_reply(value: dict[str, Any]) -> bool:
+    if _is_memory(value) or _is_memory(value.get("memory")):
+        return True
+    lists = [value.get(name) for name in ("hits", "memories", "neighbours", "operations")]
+    items = [one for found in lists if isinstance(found, list) for one in cast("list[object]", found)]
+    if any(_is_memory(one) or _is_step(one) for one in items):
+        return True
+    inner = value.get("structuredContent", value.get("structured_content"))
+    return isinstance(inner, dict) and _is_reply(cast("dict[str, Any]", inner))
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, dict) and _is_memory(cast("dict[str, object]", value).get("memory"))
+
+
+def _is_memory(value: object) -> bool:
+    match value:
+        case {"id": str(name), "content": str()}:
+            return re.fullmatch(_ID, name) is not None
+        case _:
+            return False
+
+
+def _recalled_text(value: object) -> bool:
+    match value:
+        case {"type": "text", "text": str(text)}:
+            return _HEADLINE.search(text) is not None
+        case _:
+            return False

@@ -1,0 +1,1 @@
+"""The chat model of the operator's choice that decides what becomes a memory."""
