@@ -13,6 +13,8 @@ from mcp_memory.embed.base import Embedder
 from mcp_memory.embed.builtin import BuiltinEmbedder
 from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import McpMemoryError
+from mcp_memory.extraction.extractor import Extractor
+from mcp_memory.llm.openai import OpenAIModel
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Reindexed
 from mcp_memory.service.reindex import Tell, reindex
@@ -42,6 +44,7 @@ class App:
         self._stack = AsyncExitStack()
         self._lock = anyio.Lock()
         self._service: MemoryService | None = None
+        self._extractor: Extractor | None = None
 
     async def service(self) -> MemoryService:
         """The service, its store open.
@@ -54,6 +57,24 @@ class App:
                 if self._service is None:
                     self._service = await self._open()
         return self._service
+
+    async def extractor(self) -> Extractor:
+        """What turns conversations into memories, its store open.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        service = await self.service()
+        if self._extractor is None:
+            model = OpenAIModel(self.config.llm) if self.config.llm.model else None
+            if model is not None:
+                self._stack.push_async_callback(model.aclose)
+            self._extractor = Extractor(service, self.config.extraction, model, self._clock, self.zone)
+        return self._extractor
+
+    def now(self) -> int:
+        """The moment, in microseconds since 1970-01-01 UTC."""
+        return self._clock.now()
 
     async def warm_up(self) -> None:
         """Open the store and load the embedder ahead of the first call, which reports what fails here."""

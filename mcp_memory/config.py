@@ -29,6 +29,7 @@ CORE: Final = (
     "get_memory",
     "update_memory",
     "delete_memory",
+    "extract_memories",
     "undo",
 )
 TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE}

@@ -144,20 +144,20 @@ def _recalled(value: object) -> bool:
             items = cast("list[object]", value)
             return bool(items) and all(_recalled_text(one) or _is_memory(one) for one in items)
         case dict():
-            return _recalled_text(cast("object", value)) or _is_reply(cast("dict[str, Any]", value))
+            reply = cast("dict[str, Any]", value)
+            inner = reply.get("structuredContent", reply.get("structured_content"))
+            return _recalled_text(reply) or _is_reply(reply) or _is_reply(inner)
         case _:
             return False
 
 
-def _is_reply(value: dict[str, Any]) -> bool:
-    if _is_memory(value) or _is_memory(value.get("memory")):
-        return True
-    lists = [value.get(name) for name in ("hits", "memories", "neighbours", "operations")]
+def _is_reply(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    reply = cast("dict[str, Any]", value)
+    lists = [reply.get(name) for name in ("hits", "memories", "neighbours", "operations")]
     items = [one for found in lists if isinstance(found, list) for one in cast("list[object]", found)]
-    if any(_is_memory(one) or _is_step(one) for one in items):
-        return True
-    inner = value.get("structuredContent", value.get("structured_content"))
-    return isinstance(inner, dict) and _is_reply(cast("dict[str, Any]", inner))
+    return _is_memory(reply) or _is_step(reply) or any(_is_memory(one) or _is_step(one) for one in items)
 
 
 def _is_step(value: object) -> bool:

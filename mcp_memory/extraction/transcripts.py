@@ -21,6 +21,7 @@ _JSON: Final = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\]])')
 """How JSON begins; a text can begin with a bracket too."""
 _TIMES: Final = ("at", "timestamp", "created_at", "create_time", "date", "time")
 _LISTS: Final = ("messages", "conversation", "conversations", "chat_messages")
+_MAX_DEPTH: Final = 10
 _UNDERSTOOD: Final = (
     'JSON Lines or JSON of {"role", "content"}, lines of "user: text", Claude Code\'s or ChatGPT\'s format'
 )
@@ -123,6 +124,8 @@ def _of_lines(data: str, zone: tzinfo | None) -> Iterator[_Said]:
 
 def _of_json(value: object, zone: tzinfo | None, place: str = "", conversation: str = "") -> Iterator[_Said]:
     """The messages in a JSON value; `place` is its path, and `conversation` that of the list it stands in."""
+    if place.count("[") > _MAX_DEPTH:
+        raise InvalidInput(f"the transcript nests lists deeper than {_MAX_DEPTH} levels; give {_UNDERSTOOD}")
     match value:
         case list():
             for number, one in enumerate(cast("list[object]", value)):

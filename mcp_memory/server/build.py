@@ -9,6 +9,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult
 
 from mcp_memory import __version__, prompts
@@ -19,11 +20,13 @@ from mcp_memory.server.calls import Serving
 from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.resources import add_resources
 from mcp_memory.server.schema import ToolSpec, make_tool
-from mcp_memory.server.tools import core
+from mcp_memory.server.tools import core, extraction
+from mcp_memory.server.unanswered import Unanswered
 from mcp_memory.server.wire import AnsweredStream, NoticedStream
 
-TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in core.TOOLS}
+TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS)}
 
+_INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
 _HOUR_MS: Final = 3_600_000
 _BREATH: Final = 0.05
 """Seconds between the first reply and the opening of the store. The SDK writes stdout in a thread, step by step, and
@@ -53,7 +56,7 @@ class MemoryServer(MCPServer[Serving]):
             name="mcp-memory",
             title="Memory",
             version=__version__,
-            instructions=prompts.load("instructions"),
+            instructions=prompts.load(_INSTRUCTIONS[config.extraction.mode]),
             tools=list(self._tools.values()),
             lifespan=lifespan,
             log_level=_LEVELS[config.log_level],
@@ -77,9 +80,18 @@ class MemoryServer(MCPServer[Serving]):
         if unknown := errors.unknown_arguments(name, arguments, tool.parameters["properties"]):
             raise unknown
         try:
-            return await super().call_tool(name, bound, context)
+            return await self._run(name, bound, context)
         except ToolError as error:
             raise errors.tool_error(name, error) from error.__cause__
+
+    async def _run(
+        self, name: str, bound: dict[str, Any], context: Context[Serving, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
+        try:
+            return await super().call_tool(name, bound, context)
+        except MCPError:
+            # The client would not let its model be asked. It is not asked again, so that now the tool answers itself.
+            return await super().call_tool(name, bound, context)
 
     async def run_stdio_async(self) -> None:
         """Serve stdin and stdout until stdin ends."""
@@ -101,7 +113,7 @@ def build_server(
         async with open_(config) as app, anyio.create_task_group() as tasks:
             tasks.start_soon(_warm_up, app, replied)
             tasks.start_soon(app.keep_vectors)
-            yield Serving(app, identity)
+            yield Serving(app, identity, Unanswered())
             tasks.cancel_scope.cancel()
 
     server = MemoryServer(config, identity, lifespan, replied)

@@ -11,6 +11,7 @@ from mcp_memory import guard
 from mcp_memory.app import App
 from mcp_memory.models import Origin
 from mcp_memory.server.identity import Identity
+from mcp_memory.server.unanswered import Unanswered
 from mcp_memory.service import MemoryService
 
 
@@ -20,6 +21,7 @@ class Serving:
 
     app: App
     identity: Identity
+    unanswered: Unanswered
 
 
 AppContext = Context[Serving]

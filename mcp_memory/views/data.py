@@ -6,8 +6,9 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory import clock
+from mcp_memory.extraction.extractor import Extracted, Worksheet
 from mcp_memory.models import Hit, LeftOut, Match, Memory, Revision
-from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Undone, UndoneStep, Updated
+from mcp_memory.service.outcomes import Added, Deleted, Done, Found, Got, Listed, Skipped, Undone, UndoneStep, Updated
 
 
 class MemoryData(TypedDict):
@@ -67,6 +68,36 @@ class OperationData(TypedDict):
     op: str
     memory: MemoryData
     expired: NotRequired[bool]
+    reason: NotRequired[str]
+    was: NotRequired[str]
+
+
+class SkippedData(TypedDict):
+    op: str
+    reason: str
+    id: NotRequired[str]
+    content: NotRequired[str]
+
+
+class NeighbourData(TypedDict):
+    id: str
+    version: int
+    content: str
+
+
+class WorksheetData(TypedDict):
+    rules: str
+    neighbours: list[NeighbourData]
+
+
+class ExtractReply(TypedDict):
+    outcome: str
+    decided_by: NotRequired[str]
+    operations: list[OperationData]
+    skipped: list[SkippedData]
+    change_id: NotRequired[str]
+    worksheet: NotRequired[WorksheetData]
+    note: NotRequired[str]
 
 
 class AddReply(TypedDict):
@@ -173,6 +204,54 @@ def undone(outcome: Undone) -> UndoReply:
     if outcome.undone.client:
         reply["client"] = outcome.undone.client
     return reply
+
+
+def extracted(outcome: Extracted) -> ExtractReply:
+    """What `extract_memories` did."""
+    applied = outcome.applied
+    reply = ExtractReply(
+        outcome="preview" if outcome.dry_run else "applied",
+        decided_by=outcome.way,
+        operations=[done(one) for one in applied.done],
+        skipped=[skipped(one) for one in applied.skipped],
+    )
+    if applied.change_id:
+        reply["change_id"] = applied.change_id
+    return reply
+
+
+def worksheet(sheet: Worksheet, why: str | None) -> ExtractReply:
+    """What the caller is to decide; `why` the client's model did not."""
+    neighbours = [NeighbourData(id=one.id, version=one.version, content=one.content) for one in sheet.neighbours]
+    reply = ExtractReply(
+        outcome="worksheet",
+        operations=[],
+        skipped=[],
+        worksheet=WorksheetData(rules=sheet.rules, neighbours=neighbours),
+    )
+    if why:
+        reply["note"] = why
+    return reply
+
+
+def done(one: Done) -> OperationData:
+    """One operation that was carried out."""
+    data = OperationData(op=one.operation, memory=memory(one.memory))
+    if one.reason:
+        data["reason"] = one.reason
+    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
+        data["was"] = one.former.content
+    return data
+
+
+def skipped(one: Skipped) -> SkippedData:
+    """One operation that was not."""
+    data = SkippedData(op=one.operation, reason=one.why)
+    if one.id:
+        data["id"] = one.id
+    if one.content:
+        data["content"] = one.content
+    return data
 
 
 def memory(one: Memory) -> MemoryData:

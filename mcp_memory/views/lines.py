@@ -8,8 +8,21 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from mcp_memory import clock
+from mcp_memory.extraction.extractor import Extracted, Worksheet
 from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
-from mcp_memory.service.outcomes import Added, Deleted, Found, Got, Listed, Reindexed, Undone, UndoneStep, Updated
+from mcp_memory.service.outcomes import (
+    Added,
+    Deleted,
+    Done,
+    Found,
+    Got,
+    Listed,
+    Reindexed,
+    Skipped,
+    Undone,
+    UndoneStep,
+    Updated,
+)
 
 
 def added(outcome: Added, zone: tzinfo | None) -> str:
@@ -78,6 +91,23 @@ def undone(outcome: Undone, zone: tzinfo | None) -> str:
     return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
 
 
+def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
+    """What `extract_memories` did, or with a dry run would do."""
+    applied = outcome.applied
+    count = len(applied.done)
+    done = f"{count} operation{'' if count == 1 else 's'}"
+    verb = f"Would apply {done}, nothing written" if outcome.dry_run else f"Applied {done}"
+    lines = [f"{verb} ({_change(applied.change_id)}decided by {outcome.way}; {LABEL}):" if count else _nothing(outcome)]
+    return "\n".join([*lines, *(_done(one, zone) for one in applied.done), *map(_skipped, applied.skipped)])
+
+
+def worksheet(sheet: Worksheet, why: str | None) -> str:
+    """What the caller is to decide; `why` the client's model did not."""
+    neighbours = [f"[{one.id}] v{one.version} {one.content}" for one in sheet.neighbours]
+    known = [f"Known memories ({LABEL}):", *(neighbours or ["none"])]
+    return "\n".join([*([why] if why else []), sheet.rules, "", *known])
+
+
 def reindexed(outcome: Reindexed) -> str:
     """What a reindex did, in one line."""
     counts = (
@@ -110,6 +140,23 @@ def revision(one: Revision, zone: tzinfo | None) -> str:
     reason = f", {one.reason}" if one.reason else ""
     made = f"{one.operation} {_minute(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
     return _line(f"v{one.memory.version} {made}:", one.memory, [])
+
+
+def _nothing(outcome: Extracted) -> str:
+    return f"Nothing to {'do' if outcome.dry_run else 'remember'} (decided by {outcome.way})."
+
+
+def _done(one: Done, zone: tzinfo | None) -> str:
+    word = {"add": "added", "update": "updated", "delete": "deleted"}[one.operation]
+    was = ""
+    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
+        was = f" (was: {one.former.content})"
+    return f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
+
+
+def _skipped(one: Skipped) -> str:
+    what = " ".join(part for part in (one.operation, f"[{one.id}]" if one.id else "", one.content or "") if part)
+    return f"skipped {what}: {one.why}"
 
 
 def _match(one: Match) -> str:
