@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import memories
+from mcp_memory.cli import conversations, memories
 from mcp_memory.errors import McpMemoryError
 
 HELP = """A long-term memory for any MCP client.
@@ -125,6 +125,29 @@ def search(
     loaded = config.load(file, os.environ, {"user": user, "database": database})
     wanted = memories.Asked(query=query, topics=tuple(filter(None, _listed(topics))), **asked)
     memories.search(loaded, wanted)
+
+
+@main.command(epilog=_EPILOG)
+@click.argument("transcript", metavar="FILE|-", type=click.File("rb"))
+@_settings("user", "database", "config")
+@click.option("--format", "form", metavar="F", default="auto", help="auto, jsonl, json or text (default: auto).")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of extract_memories.")
+def extract(
+    transcript: BinaryIO,
+    file: Path | None,
+    user: str | None,
+    database: str | None,
+    form: str,
+    **wanted: bool,
+) -> None:
+    """Have the configured model turn a transcript into memories, as one change.
+
+    FILE is JSON Lines or JSON of role and content, lines of "user: text", or a session of Claude Code or an export of
+    ChatGPT.
+    """
+    loaded = config.load(file, os.environ, {"user": user, "database": database})
+    conversations.extract(loaded, conversations.wanted(conversations.read(transcript), form, **wanted))
 
 
 @main.command(epilog=_EPILOG)

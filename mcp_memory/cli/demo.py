@@ -39,7 +39,7 @@ async def _demo(folder: Path) -> None:
         added = [await _call(client, "add_memory", fact) for fact in _FACTS]
         _title("The same again, in capitals: nothing is stored twice")
         await _call(client, "add_memory", {"content": "IS ALLERGIC TO PEANUTS"})
-        _title("Found by words, in any script")
+        _title("Found by words and by meaning, in any script")
         await _call(client, "search_memories", {"query": "What seat should I book on the train?"})
         await _call(client, "search_memories", {"query": "東京"})
         _title("Corrected; the key names the one current value")

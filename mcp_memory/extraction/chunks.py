@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from mcp_memory.extraction.conversation import Message
 from mcp_memory.models import Value
@@ -16,7 +16,9 @@ HEADER: Final = 20
 _CONTEXT_SHARE: Final = 4
 """At most one part in so many of a chunk is context."""
 _MAX_LETTERS: Final = 6
-"""A text with more characters a token is not looked at before it is halved; hardly any has as many."""
+"""Characters a token that hardly any text has: what is longer is not counted before it is cut."""
+_MARGIN: Final = 0.95
+"""How near to the limit the next part is tried, going by the tokens of the last."""
 _BORDERS: Final = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
@@ -37,6 +39,13 @@ class Chunk(Value):
     tokens: int
 
 
+class _Priced(NamedTuple):
+    """A message, or a part of one, and its `cost`."""
+
+    message: Message
+    cost: int
+
+
 def chunks(messages: Sequence[Message], tokens: int, overlap: int = 2) -> list[Chunk]:
     """`messages` in order as chunks of at most `tokens` estimated tokens each, context included.
 
@@ -51,21 +60,18 @@ def chunks(messages: Sequence[Message], tokens: int, overlap: int = 2) -> list[C
         raise ValueError(f"a chunk needs at least {MIN_TOKENS} tokens, not {tokens}")
     share = tokens // _CONTEXT_SHARE if overlap > 0 else 0
     found: list[Chunk] = []
-    context: tuple[Message, ...] = ()
-    held: list[Message] = []
+    context: list[_Priced] = []
+    held: list[_Priced] = []
     room = tokens
     for part in (part for message in messages for part in _parts(message, tokens - share)):
-        price = cost(part)
-        if held and price > room:
-            found.append(Chunk(context=context, messages=tuple(held), tokens=tokens - room))
-            context = _ends(held[-overlap:], share) if share else ()
-            room = tokens - sum(map(cost, context))
+        if held and part.cost > room:
+            found.append(_chunk(context, held))
+            context = _ends(held[-overlap:], share) if share else []
+            room = tokens - sum(one.cost for one in context)
             held = []
         held.append(part)
-        room -= price
-    if held:
-        found.append(Chunk(context=context, messages=tuple(held), tokens=tokens - room))
-    return found
+        room -= part.cost
+    return [*found, _chunk(context, held)] if held else found
 
 
 def cost(message: Message) -> int:
@@ -77,46 +83,76 @@ def _overhead(message: Message) -> int:
     return HEADER + (estimate(message.name) if message.name else 0)
 
 
-def _parts(message: Message, tokens: int) -> Iterator[Message]:
+def _chunk(context: Sequence[_Priced], held: Sequence[_Priced]) -> Chunk:
+    return Chunk(
+        context=tuple(one.message for one in context),
+        messages=tuple(one.message for one in held),
+        tokens=sum(one.cost for one in (*context, *held)),
+    )
+
+
+def _parts(message: Message, tokens: int) -> Iterator[_Priced]:
     """`message` itself if it takes at most so many tokens, else in parts."""
-    contents = list(_split(message.content, tokens - _overhead(message)))
-    if len(contents) == 1:
-        yield message
-    else:
-        yield from (message.model_copy(update={"content": content}) for content in contents)
+    overhead = _overhead(message)
+    for content, price in _split(message.content, tokens - overhead):
+        whole = len(content) == len(message.content)
+        part = message if whole else message.model_copy(update={"content": content})
+        yield _Priced(part, overhead + price)
 
 
-def _split(text: str, tokens: int) -> Iterator[str]:
-    """Parts of `text` of at most so many tokens, in order, by halving it again and again near its middle."""
-    waiting = [text]
-    while waiting:
-        part = waiting.pop()
-        if len(part) < 2 or (len(part) <= tokens * _MAX_LETTERS and estimate(part) <= tokens):
-            yield part
-        else:
-            middle = _border(part)
-            waiting += [part[middle:], part[:middle]]
+def _split(text: str, tokens: int) -> Iterator[tuple[str, int]]:
+    """Parts of `text` of at most so many tokens, in order, each with its tokens."""
+    start = 0
+    size = most = tokens * _MAX_LETTERS
+    while True:
+        part = text[start : start + size]
+        price = estimate(part)
+        if price > tokens and len(part) > 1:
+            size = max(1, int(len(part) * tokens / price * _MARGIN))
+            continue
+        if start + size >= len(text):
+            yield part, price
+            return
+        end = _border(part)
+        yield part[:end], estimate(part[:end])
+        start += end
+        size = min(most, 1 + int(len(part) * tokens / max(1, price) * _MARGIN))
 
 
 def _border(text: str) -> int:
-    """Where `text` is best cut in two: after the best border in its middle half, the one nearest to the middle."""
-    low, middle, high = len(text) // 4, len(text) // 2, len(text) * 3 // 4
+    """Where `text` is best cut: after the last border of the best kind in its second half."""
     for border in _BORDERS:
-        ends = [match.end() for match in border.finditer(text, low, high)]
+        ends = [match.end() for match in border.finditer(text, len(text) // 2)]
         if ends:
-            return min(ends, key=lambda end: abs(end - middle))
-    return middle
+            return ends[-1]
+    return len(text)
 
 
-def _ends(messages: Sequence[Message], tokens: int) -> tuple[Message, ...]:
-    """The last of `messages` within so many tokens; the first of those may be the end of one only."""
-    kept: list[Message] = []
-    for message in reversed(messages):
-        price = cost(message)
-        if price > tokens:
-            if tokens - _overhead(message) >= HEADER:
-                kept.append(list(_parts(message, tokens))[-1])
+def _ends(held: Sequence[_Priced], tokens: int) -> list[_Priced]:
+    """The last of `held` within so many tokens; the first of those may be the end of one only."""
+    kept: list[_Priced] = []
+    for one in reversed(held):
+        if one.cost > tokens:
+            if tokens - _overhead(one.message) >= HEADER:
+                kept.append(_end(one.message, tokens))
             break
-        kept.append(message)
-        tokens -= price
-    return tuple(reversed(kept))
+        kept.append(one)
+        tokens -= one.cost
+    return kept[::-1]
+
+
+def _end(message: Message, tokens: int) -> _Priced:
+    """The end of a message that is longer than so many tokens."""
+    room = tokens - _overhead(message)
+    size = min(len(message.content), room * _MAX_LETTERS)
+    while (price := estimate(tail := _from_border(message.content[-size:]))) > room:
+        size = max(1, int(size * room / price * _MARGIN))
+    return _Priced(message.model_copy(update={"content": tail}), _overhead(message) + price)
+
+
+def _from_border(text: str) -> str:
+    """`text` from the first border of the best kind in its first half."""
+    for border in _BORDERS:
+        if match := border.search(text, 0, len(text) // 2):
+            return text[match.end() :]
+    return text

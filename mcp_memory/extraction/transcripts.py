@@ -27,12 +27,11 @@ _UNDERSTOOD: Final = (
 )
 _SESSION_FIELDS: Final = frozenset({"message", "sessionId", "uuid", "leafUuid", "messageId"})
 _NOT_SAID: Final = ("isMeta", "isSidechain", "isCompactSummary", "isApiErrorMessage")
-_WRAPPED: Final = re.compile(
-    r"<(system-reminder|command-(?:name|message|args|contents)|local-command-(?:stdout|stderr|caveat)|bash-(?:stdout|stderr)"
-    r"|ide_(?:opened_file|selection|diagnostics)|task-notification)>.*?</\1>",
-    re.DOTALL,
+_WRAPPING: Final = re.compile(
+    r"<(system-reminder|command-(?:name|message|args|contents)|local-command-(?:stdout|stderr|caveat)"
+    r"|bash-(?:stdout|stderr)|ide_(?:opened_file|selection|diagnostics)|task-notification)>"
 )
-"""What Claude Code itself puts into the user's messages."""
+"""How what Claude Code itself puts into the user's messages begins."""
 _LAST_SECOND: Final = guard.LAST_MOMENT // 1_000_000
 
 
@@ -171,9 +170,23 @@ def _of_session(place: str, entry: Mapping[str, Any], zone: tzinfo | None) -> It
         raise InvalidInput(f"{place} has no message; give {_UNDERSTOOD}")
     fields = cast("Mapping[str, Any]", inner)
     role = role_of(place, fields.get("role", entry["type"]))
-    content = _WRAPPED.sub("", content_of(place, fields))
+    content = _typed(content_of(place, fields))
     for message in made(role, content, _moment(entry.get("timestamp"), zone), None):
         yield _Said(str(entry.get("sessionId", "")), message)
+
+
+def _typed(content: str) -> str:
+    """`content` without what Claude Code put into it."""
+    kept: list[str] = []
+    done = 0
+    while opening := _WRAPPING.search(content, done):
+        closing = f"</{opening[1]}>"
+        end = content.find(closing, opening.end())
+        if end < 0:
+            break
+        kept.append(content[done : opening.start()])
+        done = end + len(closing)
+    return "".join([*kept, content[done:]])
 
 
 def _of_chatgpt(place: str, conversation: Mapping[str, Any], zone: tzinfo | None) -> Iterator[_Said]:

@@ -24,6 +24,7 @@ from mcp_memory.models import (
 from mcp_memory.service.outcomes import Done, Skipped
 from mcp_memory.service.writing import Writing, altered, removal, split_twins
 from mcp_memory.store.base import Transaction
+from mcp_memory.text.credentials import credential
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
 """Deletions first: what they free, text or key, another operation may take."""
@@ -59,6 +60,8 @@ def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tupl
             left.append(skipped(one, one.reason or "nothing to do"))
         elif not isinstance(one, AddOperation) and meant[one.id.strip()] > 1:
             left.append(skipped(one, "two operations on one memory; decide for one"))
+        elif kind := _secret(one):
+            left.append(Skipped(operation=one.op, why=f"it holds what looks like a {kind}, which is not stored"))
         else:
             try:
                 ready.append(Ready(one, guard.check(_fields(one), now, zone)))
@@ -173,6 +176,14 @@ class Planner:
         self._touched.add(step.memory.row)
         self._plan.steps.append(step.model_copy(update={"reason": why}))
         self._plan.done.append(Done(operation=one.operation.op, memory=shown, reason=why, former=former))
+
+
+def _secret(operation: AddOperation | UpdateOperation | DeleteOperation) -> str | None:
+    """What kind of secret an operation would store."""
+    if isinstance(operation, DeleteOperation):
+        return None
+    said = (operation.content, operation.key, *(operation.topics or ()))
+    return next((kind for part in said if part and (kind := credential(part))), None)
 
 
 def _fields(operation: AddOperation | UpdateOperation | DeleteOperation) -> Fields:

@@ -1,0 +1,96 @@
+"""Memories out of a transcript, from a terminal. Nothing here imports the SDK."""
+
+import json
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import BinaryIO, get_args
+
+import anyio
+import click
+
+from mcp_memory import __version__, guard
+from mcp_memory.app import open_app
+from mcp_memory.config import Config
+from mcp_memory.errors import ConfigError, InvalidInput
+from mcp_memory.extraction import transcripts
+from mcp_memory.extraction.extractor import Tell
+from mcp_memory.models import Origin, Value
+from mcp_memory.views import data, lines
+
+
+class Wanted(Value):
+    """A transcript and what to do with it, as the command line words it."""
+
+    transcript: str
+    format: transcripts.Format = "auto"
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def wanted(transcript: str, form: str, *, dry_run: bool, as_json: bool) -> Wanted:
+    """The wish, checked.
+
+    Raises:
+        InvalidInput: there is no such format.
+    """
+    for known in get_args(transcripts.Format):
+        if form == known:
+            return Wanted(transcript=transcript, format=known, dry_run=dry_run, as_json=as_json)
+    raise InvalidInput(f"--format {guard.shown(form)} is unknown; use {', '.join(get_args(transcripts.Format))}")
+
+
+def read(source: BinaryIO) -> str:
+    """The text of a file.
+
+    Raises:
+        InvalidInput: it is no UTF-8.
+    """
+    try:
+        return source.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the transcript is no UTF-8 text (byte {error.start:,}); convert it first") from error
+
+
+def extract(config: Config, wanted: Wanted) -> None:
+    """Have the configured model decide what of a transcript becomes a memory, and print what that was.
+
+    Raises:
+        McpMemoryError: there is no model, the transcript cannot be read, or the model failed; nothing was written.
+    """
+    logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
+    if config.ephemeral:
+        raise ConfigError("with ephemeral = true nothing would be kept; set it to false")
+    if not config.llm.model:
+        raise ConfigError("no model is configured to decide; set [llm] model (and base_url), see config.example.toml")
+    with _progress() as tell:
+        click.echo(anyio.run(_extracted, config, wanted, tell))
+
+
+async def _extracted(config: Config, wanted: Wanted, tell: Tell) -> str:
+    async with open_app(config) as app:
+        messages = transcripts.parse(wanted.transcript, app.zone, wanted.format)
+        origin = Origin(tool="extract", client="mcp-memory", client_version=__version__)
+        extractor = await app.extractor()
+        done = await extractor.by_model(config.user, messages, origin, tell, dry_run=wanted.dry_run)
+        return json.dumps(data.extracted(done)) if wanted.as_json else lines.extracted(done, app.zone)
+
+
+@contextmanager
+def _progress() -> Generator[Tell]:
+    """Shows how many parts are read, where somebody looks at it."""
+
+    async def say_nothing(done: int, parts: int) -> None:
+        del done, parts
+
+    if not sys.stderr.isatty():
+        yield say_nothing
+        return
+    with click.progressbar(length=1, label="reading", file=sys.stderr) as bar:
+
+        async def tell(done: int, parts: int) -> None:
+            bar.length = parts
+            bar.update(done - bar.pos)
+
+        yield tell
