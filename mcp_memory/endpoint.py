@@ -6,7 +6,6 @@ nothing of the key, of what was sent, or of what the server wrote: that may quot
 
 import logging
 import math
-import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import anyio
 from pydantic import AnyHttpUrl, ValidationError
 
 from mcp_memory.config import EndpointConfig
+from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, OpenAIError
@@ -31,7 +31,7 @@ _NO_KEY: Final = "none"
 
 _RETRY_DELAY: Final = 0.25
 _LONGER: Final = 0.5
-_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_NUMBER: Final = Pattern(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 _STATUS: Final[Mapping[int, str]] = {
     401: "check the key in {variable}",

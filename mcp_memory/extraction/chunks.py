@@ -1,11 +1,11 @@
 """A long conversation in chunks that a model can read one by one."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mcp_memory.extraction.conversation import Message
 from mcp_memory.models import Value
+from mcp_memory.text.patterns import Pattern
 from mcp_memory.text.tokens import estimate
 
 MIN_TOKENS: Final = 600
@@ -20,10 +20,10 @@ _MAX_LETTERS: Final = 6
 _MARGIN: Final = 0.95
 """How near to the limit the next part is tried, going by the tokens of the last."""
 _BORDERS: Final = (
-    re.compile(r"\n\s*\n"),
-    re.compile(r"\n"),
-    re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]"),
-    re.compile(r"\s"),
+    Pattern(r"\n\s*\n"),
+    Pattern(r"\n"),
+    Pattern(r"[.!?…][\"'”’)\]]*\s|[。！？]"),
+    Pattern(r"\s"),
 )
 """After what a message is split, best first: a paragraph, a line, a sentence, a word."""
 
@@ -106,16 +106,17 @@ def _split(text: str, tokens: int) -> Iterator[tuple[str, int]]:
     size = most = tokens * _MAX_LETTERS
     while True:
         part = text[start : start + size]
+        last = start + size >= len(text)
+        if not last:
+            part = part[: _border(part)]
         price = estimate(part)
         if price > tokens and len(part) > 1:
             size = max(1, int(len(part) * tokens / price * _MARGIN))
             continue
-        if start + size >= len(text):
-            yield part, price
+        yield part, price
+        if last:
             return
-        end = _border(part)
-        yield part[:end], estimate(part[:end])
-        start += end
+        start += len(part)
         size = min(most, 1 + int(len(part) * tokens / max(1, price) * _MARGIN))
 
 

@@ -11,32 +11,37 @@ from typing import Any, Final, cast
 
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH
 from mcp_memory.models import LABEL
+from mcp_memory.text.patterns import Pattern
 
 _ID: Final = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
 _DECORATION: Final = r"[\s>|*+•#_`-]*+(?:\d++[.)]\s++)?+[*_`]*+"
 """What a quotation or a list puts before a line."""
 
-_HEADLINE: Final = re.compile(rf"\([^()\n]*{LABEL.replace(' ', r'[ ]+')}[^()\n]*\)[*_]*\s*:", re.IGNORECASE)
-_SENTENCE_END: Final = re.compile(r"[.:!?。！？][\"'”’)*_]*\s+")
-_LINE: Final = re.compile(
+_HEADLINE: Final = Pattern(rf"\([^()\n]*{LABEL.replace(' ', r'[ ]+')}[^()\n]*\)[*_]*\s*:", re.IGNORECASE)
+_SENTENCE_END: Final = Pattern(r"[.:!?。！？][\"'”’)*_]*\s+")
+_LINE: Final = Pattern(
     rf"{_DECORATION}(?:"
-    rf"(?:(?:removed|restored)\b[^\[]*: )?\[{_ID}\]"
+    rf"(?:(?:removed|restored)\b[^\[]*: |(?:added|updated|deleted) )?\[{_ID}\]"
+    r"|skipped (?:add|update|delete|none)\b"
     r"|v\d+ [a-z]+ \d{4}-\d\d-\d\d "
     r"|\d+ more left out: |More with cursor \S+$|Nothing was left to put back\.$"
     r"|Note: (?:searched (?:for|by) |only the first \d+ words|limit \d+ was lowered))"
 )
 """A line that stands below a headline."""
-_DATE: Final = re.compile(r"(?:updated )?\d{4}-\d\d-\d\d(?: \d\d:\d\d\S*)?")
-_ALONE: Final = re.compile(rf"{_DECORATION}\[{_ID}\] .* · (?:created )?\d{{4}}-\d\d-\d\d(?: |$)")
+_DATE: Final = Pattern(r"(?:updated )?\d{4}-\d\d-\d\d(?: \d\d:\d\d\S*)?")
+_ALONE: Final = Pattern(
+    rf"{_DECORATION}(?:(?:added|updated|deleted) )?\[{_ID}\] .* · (?:created )?\d{{4}}-\d\d-\d\d(?: |$)"
+)
 """A line of ours that was copied without its headline."""
-_QUOTED: Final = re.compile(r"(?:[ ]{0,3}>[ ]?)*")
-_FENCE: Final = re.compile(r"[\s>]*(?:```|~~~)")
-_EMPTY_FENCE: Final = re.compile(r"^[ \t>]*(```+|~~~+)[^\n`]*\n(?:[ \t>]*\n)*[ \t>]*\1[ \t]*(?:\n|\Z)", re.MULTILINE)
+_QUOTED: Final = Pattern(r"(?:[ ]{0,3}>[ ]?)*")
+_FENCE: Final = Pattern(r"[\s>]*(?:```|~~~)")
+_EMPTY_FENCE: Final = Pattern(r"^[ \t>]*(```+|~~~+)[^\n`]*\n(?:[ \t>]*\n)*[ \t>]*\1[ \t]*(?:\n|\Z)", re.MULTILINE)
 
-_ID_IN_JSON: Final = re.compile(rf'"{_ID}"')
-_OPENING: Final = re.compile(
+_ID_IN_JSON: Final = Pattern(rf'"{_ID}"')
+_OPENING: Final = Pattern(
     r'\[\s*(?=\{)|\{\s*"(?:hits|modes|left_out|memories|total|next_cursor|neighbours|outcome|change_id|memory|revisions'
-    r"|changed|undone|tool|client|operations|id|content|key|topics|pinned|metadata|agent|created_at|updated_at"
+    r"|changed|undone|tool|client|operations|decided_by|skipped|worksheet|rules|note|op|reason|was"
+    r"|id|content|key|topics|pinned|metadata|agent|created_at|updated_at"
     r'|expires_at|version|damaged|score|past|match|_meta|type|text|structured_?[cC]ontent|isError|is_error)"\s*:'
 )
 """Where JSON may begin that is, or holds, a reply of ours."""
@@ -146,7 +151,7 @@ def _recalled(value: object) -> bool:
         case dict():
             reply = cast("dict[str, Any]", value)
             inner = reply.get("structuredContent", reply.get("structured_content"))
-            return _recalled_text(reply) or _is_reply(reply) or _is_reply(inner)
+            return _recalled_text(reply) or any(_is_reply(one) for one in (reply, reply.get("worksheet"), inner))
         case _:
             return False
 
@@ -155,7 +160,7 @@ def _is_reply(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     reply = cast("dict[str, Any]", value)
-    lists = [reply.get(name) for name in ("hits", "memories", "neighbours", "operations")]
+    lists = [reply.get(name) for name in ("hits", "memories", "neighbours", "operations", "skipped")]
     items = [one for found in lists if isinstance(found, list) for one in cast("list[object]", found)]
     return _is_memory(reply) or _is_step(reply) or any(_is_memory(one) or _is_step(one) for one in items)
 

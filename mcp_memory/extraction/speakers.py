@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Literal, NamedTuple
 
+from mcp_memory.text.patterns import Pattern
+
 Speaker = Literal["user", "assistant", "system"]
 
 _SPEAKERS: Final[Mapping[str, Speaker]] = {
@@ -20,7 +22,7 @@ _SPEAKERS: Final[Mapping[str, Speaker]] = {
 _CERTAIN: Final = frozenset({"user", "human", "assistant"})
 """Names that make a text a conversation even if no other is in it; "System: Windows 11" is none."""
 
-_LABEL: Final = re.compile(
+_LABEL: Final = Pattern(
     r"[ \t]{0,3}(?:#{1,6} +)?(\*\*|__)?(?P<name>[^\W\d_][^:：*_\n]{0,39})(?:\1)?(?::(?:\1)?(?=\s|$)|：(?:\1)?)[ \t]*"
 )
 _MAX_WORDS: Final = 3

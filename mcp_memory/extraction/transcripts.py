@@ -6,7 +6,6 @@ edited away, is left out. There is no limit on their length.
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from typing import Any, Final, Literal, NamedTuple, cast
@@ -14,10 +13,11 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from mcp_memory import guard, text
 from mcp_memory.errors import InvalidInput
 from mcp_memory.extraction.conversation import Message, content_of, made, role_of, spoken
+from mcp_memory.text.patterns import Pattern
 
 Format = Literal["auto", "jsonl", "json", "text"]
 
-_JSON: Final = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\]])')
+_JSON: Final = Pattern(r'\s*(?:\{\s*["}]|\[\s*[\[{"\]])')
 """How JSON begins; a text can begin with a bracket too."""
 _TIMES: Final = ("at", "timestamp", "created_at", "create_time", "date", "time")
 _LISTS: Final = ("messages", "conversation", "conversations", "chat_messages")
@@ -27,7 +27,7 @@ _UNDERSTOOD: Final = (
 )
 _SESSION_FIELDS: Final = frozenset({"message", "sessionId", "uuid", "leafUuid", "messageId"})
 _NOT_SAID: Final = ("isMeta", "isSidechain", "isCompactSummary", "isApiErrorMessage")
-_WRAPPING: Final = re.compile(
+_WRAPPING: Final = Pattern(
     r"<(system-reminder|command-(?:name|message|args|contents)|local-command-(?:stdout|stderr|caveat)"
     r"|bash-(?:stdout|stderr)|ide_(?:opened_file|selection|diagnostics)|task-notification)>"
 )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, Protocol
 
+from mcp_memory.text.patterns import Pattern
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -49,10 +51,10 @@ class ChatModel(Protocol):
         ...
 
 
-_THOUGHT: Final = re.compile(r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|message\|>")
+_THOUGHT: Final = Pattern(r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|message\|>")
 """What ends a model's reasoning, if it is told at all: DeepSeek, Qwen and others, Mistral, gpt-oss."""
-_THINKING: Final = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning)>|\[THINK\])")
-_START: Final = re.compile(
+_THINKING: Final = Pattern(r"\s*(?:<(?:think|thinking|thought|reasoning)>|\[THINK\])")
+_START: Final = Pattern(
     r"""(?P<fence> ```(?:json\w{0,5})?\s*+ ) [{\[]  |  \{\s*+ (?: ["'}] | \w{1,40}\s*+: )  |  \[\s*+ [{\]]""",
     re.VERBOSE | re.IGNORECASE,
 )

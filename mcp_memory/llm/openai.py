@@ -18,6 +18,7 @@ from mcp_memory.config import LlmConfig
 from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import ModelError
 from mcp_memory.llm.base import ChatMessage, Completion, json_in
+from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -34,12 +35,12 @@ _ADVICE: Final[Mapping[int, str]] = {
 _OF_THE_REQUEST: Final = frozenset({400, 404, 413, 422})
 """What endpoints answer where the fault lies in what was asked; some say 200, and tell of an error in the body."""
 
-_FORMAT: Final = re.compile(
+_FORMAT: Final = Pattern(
     r"response.?format|json.?(schema|object|mode|validate)|structured.?output|guided|grammar", re.IGNORECASE
 )
-_TOO_LONG: Final = re.compile(r"too (large|long)|context.?(length|size|window|overflow)", re.IGNORECASE)
-_FILTERED: Final = re.compile(r"content.?(filter|policy|management)|data_inspection_failed", re.IGNORECASE)
-_MODEL: Final = re.compile(r"\bmodels?\b|model_not_found", re.IGNORECASE)
+_TOO_LONG: Final = Pattern(r"too (large|long)|context.?(length|size|window|overflow)", re.IGNORECASE)
+_FILTERED: Final = Pattern(r"content.?(filter|policy|management)|data_inspection_failed", re.IGNORECASE)
+_MODEL: Final = Pattern(r"\bmodels?\b|model_not_found", re.IGNORECASE)
 _QUOTED: Final = frozenset({"input", "failed_generation", "messages"})
 """Where errors repeat the conversation."""
 

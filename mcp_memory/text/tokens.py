@@ -8,19 +8,20 @@ and Japanese, and at most 10 % too low in other languages. Pages of 1,500 charac
 languages named was 6 % too low, one in twenty 3 %; and one sentence alone can be 15 % too low.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
-_WORD: Final = re.compile("'?[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]+")
-_INNER_CAPITAL: Final = re.compile("(?<=[A-Za-z])[A-Z]")
-_TWICE_ACCENTED: Final = re.compile("[\u0300-\u036f\u1e00-\u1eff]")
-_DIGITS: Final = re.compile("[0-9]{1,3}")
-_SIGNS: Final = re.compile(r"[!-&(-/:-@\[-`{-~]{1,2}|'(?![A-Za-z])")
-_GAP: Final = re.compile(r"\n\s*|[ \t]{2,}")
-_COUNTED: Final = re.compile("[\x00-\x7f\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]+")
+from mcp_memory.text.patterns import Pattern
+
+_WORD: Final = Pattern("'?[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]+")
+_INNER_CAPITAL: Final = Pattern("(?<=[A-Za-z])[A-Z]")
+_TWICE_ACCENTED: Final = Pattern("[\u0300-\u036f\u1e00-\u1eff]")
+_DIGITS: Final = Pattern("[0-9]{1,3}")
+_SIGNS: Final = Pattern(r"[!-&(-/:-@\[-`{-~]{1,2}|'(?![A-Za-z])")
+_GAP: Final = Pattern(r"\n\s*|[ \t]{2,}")
+_COUNTED: Final = Pattern("[\x00-\x7f\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff]+")
 
 _COMMON: Final = frozenset(
     """
@@ -37,20 +38,20 @@ _ENGLISH: Final = (0, 1, 1, 1.05, 1.05, 1.05, 1.1, 1.1, 1.2, 1.3, 1.35, 1.4, 1.5
 _FOREIGN: Final = (0, 1, 1, 1, 1, 1.2, 1.4, 1.6, 1.85, 2.1, 2.4, 2.6, 2.8, 3.0, 3.25, 3.5, 3.8)
 """Tokens of a word of any other language in Latin letters, apart from its hard letters."""
 _LETTER: Final = 0.3
-_HARD: Final = re.compile(r"[JKZjkz\u00c0-\u024f]|([a-z])\1")
+_HARD: Final = Pattern(r"[JKZjkz\u00c0-\u024f]|([a-z])\1")
 """Letters that seldom join others to a token outside English: one token more each."""
 
 _SCRIPTS: Final = (
-    (re.compile("[\u0410-\u044f\u0401\u0451]"), 0.6),  # Russian
-    (re.compile("[\u0600-\u06ff]"), 0.88),  # Arabic
-    (re.compile("[\u0590-\u05ff]"), 1.15),  # Hebrew
-    (re.compile("[\u0370-\u03ff\u1f00-\u1fff]"), 1.02),  # Greek
-    (re.compile("[\u3400-\u4dbf\u4e00-\u9fff]"), 1.45),  # Han
-    (re.compile("[\u3000-\u30ff\uff00-\uffef]"), 1.0),  # kana, CJK punctuation
-    (re.compile("[\uac00-\ud7af]"), 1.3),  # Hangul
-    (re.compile("[\u0900-\u097f\u0e00-\u0e7f]"), 1.15),  # Devanagari, Thai
-    (re.compile("[\u0980-\u0dff]"), 1.55),  # Bengali to Sinhala
-    (re.compile("[\u0080-\u00bf\u2010-\u2026]"), 1.0),  # typographic signs
+    (Pattern("[\u0410-\u044f\u0401\u0451]+"), 0.6),  # Russian
+    (Pattern("[\u0600-\u06ff]+"), 0.88),  # Arabic
+    (Pattern("[\u0590-\u05ff]+"), 1.15),  # Hebrew
+    (Pattern("[\u0370-\u03ff\u1f00-\u1fff]+"), 1.02),  # Greek
+    (Pattern("[\u3400-\u4dbf\u4e00-\u9fff]+"), 1.45),  # Han
+    (Pattern("[\u3000-\u30ff\uff00-\uffef]+"), 1.0),  # kana, CJK punctuation
+    (Pattern("[\uac00-\ud7af]+"), 1.3),  # Hangul
+    (Pattern("[\u0900-\u097f\u0e00-\u0e7f]+"), 1.15),  # Devanagari, Thai
+    (Pattern("[\u0980-\u0dff]+"), 1.55),  # Bengali to Sinhala
+    (Pattern("[\u0080-\u00bf\u2010-\u2026]+"), 1.0),  # typographic signs
 )
 """Tokens of one character, by script. Any other takes as many as it has bytes in UTF-8, which is the most it can."""
 
@@ -88,6 +89,7 @@ def _other_scripts(text: str) -> float:
     """Tokens of characters that are neither ASCII nor Latin letters."""
     total = 0.0
     for script, weight in _SCRIPTS:
-        text, count = script.subn("", text)
-        total += weight * count
+        rest = script.sub("", text)
+        total += weight * (len(text) - len(rest))
+        text = rest
     return total + len(text.encode(errors="replace"))
