@@ -126,7 +126,7 @@ class ExtractionConfig(Value):
     topics: tuple[str, ...] = Field(default=(), description="Topics to prefer for what is remembered.")
     max_neighbours: int = Field(default=20, ge=1, le=100, description="Known memories a decision has in view.")
     chunk_tokens: int = Field(
-        default=3000, ge=200, le=100_000, description="Length at which a conversation is divided, in tokens."
+        default=3000, ge=600, le=100_000, description="Length at which a conversation is divided, in tokens."
     )
     mode: Literal["agentic", "always"] = Field(
         default="agentic", description='"agentic": the agent decides when; "always": after each exchange.'

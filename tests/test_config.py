@@ -142,7 +142,7 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         pytest.param("[llm]\nmax_token = 9", ["llm.max_token", "did you mean max_tokens?"], id="misspelt"),
         pytest.param('[extraction]\nmode = "both"', ["extraction.mode", "agentic"], id="both modes"),
         pytest.param("[extraction]\nmax_neighbours = 101", ["extraction.max_neighbours"], id="too many neighbours"),
-        pytest.param("[extraction]\nchunk_tokens = 199", ["extraction.chunk_tokens"], id="chunks too small"),
+        pytest.param("[extraction]\nchunk_tokens = 599", ["extraction.chunk_tokens"], id="chunks too small"),
         pytest.param(
             f'[extraction]\ntopics = ["{"x" * 65}"]', ["extraction.topics", "1 to 64 characters"], id="a topic too long"
         ),

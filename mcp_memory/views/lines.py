@@ -32,7 +32,7 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
     }[outcome.outcome]
-    lines = [f"{headline} ({_change(outcome.change_id)}{LABEL}):", memory(outcome.memory, zone)]
+    lines = [f"{headline} ({change(outcome.change_id)}{LABEL}):", memory(outcome.memory, zone)]
     if outcome.neighbours:
         lines.append(f"Close to it ({LABEL}):")
         lines += [hit(one, zone) for one in outcome.neighbours]
@@ -44,14 +44,14 @@ def found(outcome: Found, zone: tzinfo | None) -> str:
     count = len(outcome.hits)
     searched = f"searched: {', '.join(outcome.modes)}"
     headline = f"{count} found ({LABEL}; {searched}):" if count else f"Nothing relevant found ({searched})."
-    return "\n".join([headline, *(hit(one, zone) for one in outcome.hits), *_left_out(outcome.left_out)])
+    return "\n".join([headline, *(hit(one, zone) for one in outcome.hits), *left_out(outcome.left_out)])
 
 
 def listed(outcome: Listed, zone: tzinfo | None) -> str:
     """One page of `list_memories`."""
     shown = len(outcome.memories)
     headline = f"{shown} of {outcome.total} ({LABEL}):" if shown else f"No memories here ({outcome.total} in all)."
-    lines = [headline, *(memory(one, zone) for one in outcome.memories), *_left_out(outcome.left_out)]
+    lines = [headline, *(memory(one, zone) for one in outcome.memories), *left_out(outcome.left_out)]
     if outcome.next_cursor:
         lines.append(f"More with cursor {outcome.next_cursor}")
     return "\n".join(lines)
@@ -72,13 +72,13 @@ def updated(outcome: Updated, zone: tzinfo | None) -> str:
     """What `update_memory` changed."""
     if outcome.outcome == "unchanged":
         return f"Unchanged, nothing written ({LABEL}):\n{memory(outcome.memory, zone)}"
-    headline = f"Updated {', '.join(outcome.changed)} ({_change(outcome.change_id)}{LABEL}):"
+    headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
     return f"{headline}\n{memory(outcome.memory, zone)}"
 
 
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
     """What `delete_memory` removed."""
-    headline = f"Deleted {len(outcome.memories)}, undo takes it back ({_change(outcome.change_id)}{LABEL}):"
+    headline = f"Deleted {len(outcome.memories)}, undo takes it back ({change(outcome.change_id)}{LABEL}):"
     return "\n".join([headline, *(memory(one, zone) for one in outcome.memories)])
 
 
@@ -86,7 +86,7 @@ def undone(outcome: Undone, zone: tzinfo | None) -> str:
     """What `undo` restored and took away."""
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
     what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}, change {outcome.undone.id}"
-    headline = f"Undid {what} ({_change(outcome.change_id)}{LABEL}):"
+    headline = f"Undid {what} ({change(outcome.change_id)}{LABEL}):"
     steps = [_undone_step(step, zone) for step in outcome.steps]
     return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
 
@@ -97,13 +97,13 @@ def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
     count = len(applied.done)
     done = f"{count} operation{'' if count == 1 else 's'}"
     verb = f"Would apply {done}, nothing written" if outcome.dry_run else f"Applied {done}"
-    lines = [f"{verb} ({_change(applied.change_id)}decided by {outcome.way}; {LABEL}):" if count else _nothing(outcome)]
-    return "\n".join([*lines, *(_done(one, zone) for one in applied.done), *map(_skipped, applied.skipped)])
+    lines = [f"{verb} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):" if count else _nothing(outcome)]
+    return "\n".join([*lines, *(_done(one, zone) for one in applied.done), *map(skipped, applied.skipped)])
 
 
 def worksheet(sheet: Worksheet, why: str | None) -> str:
     """What the caller is to decide; `why` the client's model did not."""
-    neighbours = [f"[{one.id}] v{one.version} {one.content}" for one in sheet.neighbours]
+    neighbours = [f"[{one.id}] v{one.version} {_indented(one.content)}" for one in sheet.neighbours]
     known = [f"Known memories ({LABEL}):", *(neighbours or ["none"])]
     return "\n".join([*([why] if why else []), sheet.rules, "", *known])
 
@@ -111,9 +111,9 @@ def worksheet(sheet: Worksheet, why: str | None) -> str:
 def reindexed(outcome: Reindexed) -> str:
     """What a reindex did, in one line."""
     counts = (
-        _counted(outcome.users, "user", "users"),
-        _counted(outcome.memories, "memory", "memories"),
-        _counted(outcome.wordings, "former wording", "former wordings"),
+        counted(outcome.users, "user", "users"),
+        counted(outcome.memories, "memory", "memories"),
+        counted(outcome.wordings, "former wording", "former wordings"),
     )
     vectors = f"vectors of {outcome.model}" if outcome.model else "no vectors"
     return f"{', '.join(counts)}: words in {', '.join(outcome.languages)}; {vectors}"
@@ -143,19 +143,20 @@ def revision(one: Revision, zone: tzinfo | None) -> str:
 
 
 def _nothing(outcome: Extracted) -> str:
-    return f"Nothing to {'do' if outcome.dry_run else 'remember'} (decided by {outcome.way})."
+    return f"Nothing to {'do' if outcome.dry_run else 'remember'} (decided by {outcome.way}; {LABEL}):"
 
 
 def _done(one: Done, zone: tzinfo | None) -> str:
     word = {"add": "added", "update": "updated", "delete": "deleted"}[one.operation]
     was = ""
     if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        was = f" (was: {one.former.content})"
+        was = f" (was: {_indented(one.former.content)})"
     return f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
 
 
-def _skipped(one: Skipped) -> str:
-    what = " ".join(part for part in (one.operation, f"[{one.id}]" if one.id else "", one.content or "") if part)
+def skipped(one: Skipped) -> str:
+    """One operation that was not carried out."""
+    what = " ".join(part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part)
     return f"skipped {what}: {one.why}"
 
 
@@ -165,7 +166,8 @@ def _match(one: Match) -> str:
     return f"rank {one.rank:.3f} · lexical {one.lexical:.2f} · {cosine} · {words}"
 
 
-def _counted(count: int, singular: str, plural: str) -> str:
+def counted(count: int, singular: str, plural: str) -> str:
+    """A number of things."""
     return f"{count:,} {singular if count == 1 else plural}"
 
 
@@ -202,11 +204,13 @@ def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:
     return f"{word}{expired}: {memory(step.memory, zone)}"
 
 
-def _change(change_id: str | None) -> str:
+def change(change_id: str | None) -> str:
+    """The change, as a headline begins with it."""
     return f"change {change_id}; " if change_id else ""
 
 
-def _left_out(reasons: Sequence[LeftOut]) -> Iterable[str]:
+def left_out(reasons: Sequence[LeftOut]) -> Iterable[str]:
+    """How many there are besides, and why they are not shown."""
     for one in reasons:
         yield f"{one.count} more left out: {one.reason}" if one.count else f"Note: {one.reason}"
 
