@@ -32,7 +32,7 @@ Deed = Literal["add", "update", "delete", "restore", "expire"]
 class Value(BaseModel):
     """A frozen value with a closed set of fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class State(StrEnum):

@@ -159,13 +159,13 @@ class _Pauses:
 class _Item(BaseModel):
     """One vector; Gemini leaves out an `index` of 0, other servers every one."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     embedding: list[float]
     index: int | None = None
 
 
-class _Answer(BaseModel):
+class _Answer(BaseModel, defer_build=True):
     data: list[_Item]
 
 

@@ -181,14 +181,14 @@ class OpenAIModel:
         return self._endpoint.refusal(status, {})
 
 
-class _Part(BaseModel):
+class _Part(BaseModel, defer_build=True):
     """Some endpoints divide the content, and put the model's reasoning in parts of another type."""
 
     type: str = ""
     text: str | None = None
 
 
-class _Message(BaseModel):
+class _Message(BaseModel, defer_build=True):
     content: str | list[_Part] | None = None
     refusal: str | None = None
 
@@ -199,13 +199,13 @@ class _Message(BaseModel):
         return self.content or ""
 
 
-class _Choice(BaseModel):
+class _Choice(BaseModel, defer_build=True):
     message: _Message | None = None
     finish_reason: str | None = None
     error: object = None
 
 
-class _Reply(BaseModel):
+class _Reply(BaseModel, defer_build=True):
     choices: list[_Choice] | None = None
     usage: object = None
     error: object = None
