@@ -14,6 +14,7 @@ from mcp_memory.embed.builtin import BuiltinEmbedder
 from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction.extractor import Extractor
+from mcp_memory.extraction.summarize import Summarizer
 from mcp_memory.llm.openai import OpenAIModel
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Reindexed
@@ -45,6 +46,7 @@ class App:
         self._lock = anyio.Lock()
         self._service: MemoryService | None = None
         self._extractor: Extractor | None = None
+        self._summarizer: Summarizer | None = None
 
     async def service(self) -> MemoryService:
         """The service, its store open.
@@ -71,6 +73,17 @@ class App:
                 self._stack.push_async_callback(model.aclose)
             self._extractor = Extractor(service, self.config.extraction, model, self._clock, self.zone)
         return self._extractor
+
+    async def summarizer(self) -> Summarizer:
+        """What has related memories merged, its store open.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        service, extractor = await self.service(), await self.extractor()
+        if self._summarizer is None:
+            self._summarizer = Summarizer(service, extractor.model)
+        return self._summarizer
 
     def now(self) -> int:
         """The moment, in microseconds since 1970-01-01 UTC."""

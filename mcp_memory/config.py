@@ -32,7 +32,8 @@ CORE: Final = (
     "extract_memories",
     "undo",
 )
-TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE}
+MANAGE: Final = ("optimize_memories",)
+TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE, "manage": MANAGE}
 """Named sets of tools that an operator turns on."""
 
 _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extraction.topics"}

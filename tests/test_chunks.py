@@ -141,6 +141,13 @@ def test_a_message_without_any_border_is_split_all_the_same(char: str) -> None:
     assert all(chunk.tokens <= MIN_TOKENS for chunk in found)
 
 
+def test_english_below_another_language_does_not_hide_what_that_takes() -> None:
+    content = ("Übersetzungsbüro Kirchplatz. " * 17 + "the of and that it you my for this with. " * 3) * 40
+    found = chunks([user(content)], 700)
+    assert "".join(one.content for chunk in found for one in chunk.messages) == content
+    assert all(sum(cost(one) for one in (*chunk.context, *chunk.messages)) <= 700 for chunk in found)
+
+
 def test_three_hundred_messages_are_a_few_chunks() -> None:
     found = chunks(numbered(300, words=60), 3_000)
     assert 8 <= len(found) <= 20

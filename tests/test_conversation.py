@@ -265,6 +265,8 @@ async def test_a_reply_of_ours_leaves_nothing_in_either_form(config: Config, kin
         (f'{{"note": "mine", "result": {json.dumps(FOUND)}}}', '{"note": "mine", "result": }'),
         (f'cut {json.dumps(FOUND)[:-15]} off {{"id": 1}}', 'cut {"hits": [ off {"id": 1}'),
         (json.dumps(FOUND["hits"]), ""),
+        (f"Rules.\n\nKnown memories ({LABEL}):\n[k3v9x2m4p7qa] v2 Lives in Rome\n\nI moved", "Rules.\n\n\nI moved"),
+        (json.dumps({"outcome": "worksheet", "worksheet": {"rules": "x", "neighbours": FOUND["hits"]}}), ""),
     ],
 )
 def test_what_the_user_says_around_recalled_memories_stays(value: str, expected: str) -> None:

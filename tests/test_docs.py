@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_memory.config import Config
+from mcp_memory.config import TOOL_PROFILES, Config
 from mcp_memory.server.build import TOOLS
 from tests.support import connected
 
@@ -45,4 +45,4 @@ def test_every_promise_has_a_test_that_carries_its_id(promise: str) -> None:
 
 
 def test_every_tool_stands_in_a_profile() -> None:
-    assert set(Config(tools=("core",)).tool_names()) == set(TOOLS)
+    assert set(Config(tools=tuple(TOOL_PROFILES)).tool_names()) == set(TOOLS)

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, get_args
 
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import conversations, memories
+from mcp_memory.cli import conversations, memories, optimizing
 from mcp_memory.errors import McpMemoryError
 
 HELP = """A long-term memory for any MCP client.
@@ -148,6 +148,26 @@ def extract(
     """
     loaded = config.load(file, os.environ, {"user": user, "database": database})
     conversations.extract(loaded, conversations.wanted(conversations.read(transcript), form, **wanted))
+
+
+@main.command(epilog=_EPILOG)
+@_settings("user", "database", "config")
+@click.option(
+    "--strategy",
+    metavar="S",
+    type=click.Choice(get_args(optimizing.Strategy)),
+    default="deduplicate",
+    help="deduplicate, summarize or expire (default: deduplicate).",
+)
+@click.option("--apply", is_flag=True, help="Carry the plan out; without it, nothing is written.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of optimize_memories.")
+def optimize(file: Path | None, user: str | None, database: str | None, **wish: Any) -> None:  # noqa: ANN401
+    """Merge memories that say the same, or remove what has expired: a plan first, then one change.
+
+    summarize has the configured model merge related memories; without one it shows what would be asked.
+    """
+    loaded = config.load(file, os.environ, {"user": user, "database": database})
+    optimizing.optimize(loaded, optimizing.Wish(**wish))
 
 
 @main.command(epilog=_EPILOG)

@@ -65,7 +65,7 @@ GIVEN_SCHEMA: Final[Mapping[str, Any]] = {
 class _Decided(BaseModel):
     """One operation, before its id is looked up. Unknown fields are no harm: models add remarks."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     op: Literal["add", "update", "delete", "none"]
     id: int | str | None = None
@@ -98,7 +98,8 @@ def decided(
 ) -> tuple[list[Operation], list[Skipped]]:
     """The operations that can be tried; all else is skipped and says why.
 
-    `memory_of` is the id and version of what an operation calls by number or id; None where it names nothing.
+    `memory_of` is the id and version of what an operation calls by number or id; None where it names nothing. Where it
+    knows the version that the decision was made on, that one counts, whatever the operation says.
     """
     operations: list[Operation] = []
     left = [_unread(one, f"only {MAX_OPERATIONS} operations count at once") for one in given[MAX_OPERATIONS:]]
@@ -114,7 +115,7 @@ def decided(
     meant = Counter(one.id for one in operations if isinstance(one, UpdateOperation | DeleteOperation))
     twice = {memory_id for memory_id, count in meant.items() if count > 1}
     left += [
-        Skipped(operation=one.op, id=one.id, why="two operations on one memory; neither counts")
+        Skipped(operation=one.op, id=guard.label(one.id), why="two operations on one memory; neither counts")
         for one in operations
         if isinstance(one, UpdateOperation | DeleteOperation) and one.id in twice
     ]
@@ -136,8 +137,9 @@ def _operation(one: _Decided, memory_of: Callable[[int | str], tuple[str, int | 
     if known is None:
         raise InvalidInput(f"id {guard.shown(str(one.id))} names no known memory")
     memory_id, version = known
+    expected = version if version is not None else one.if_version
     if one.op == "delete":
-        return DeleteOperation(id=memory_id, reason=one.reason, if_version=one.if_version or version)
+        return DeleteOperation(id=memory_id, reason=one.reason, if_version=expected)
     return UpdateOperation(
         id=memory_id,
         content=one.content,
@@ -145,7 +147,7 @@ def _operation(one: _Decided, memory_of: Callable[[int | str], tuple[str, int | 
         key=one.key,
         expires=one.expires,
         reason=one.reason,
-        if_version=one.if_version or version,
+        if_version=expected,
     )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from mcp_memory import guard
 from mcp_memory.models import AddOperation, DeleteOperation, Memory, NoOperation, Operation, UpdateOperation
 from mcp_memory.service.outcomes import Skipped
 
-_NEW: Final = "new "
+NEW: Final = "new "
 """What a memory that is only planned is called: `new 3` is the third one."""
 
 
@@ -52,16 +53,16 @@ class Draft:
             match one:
                 case AddOperation():
                     self._added += 1
-                    self._planned[f"{_NEW}{self._added}"] = one
+                    self._planned[f"{NEW}{self._added}"] = one
                 case UpdateOperation():
                     self._planned[one.id] = _merged(self._planned.get(one.id), one)
-                case DeleteOperation() if one.id.startswith(_NEW):
+                case DeleteOperation() if one.id.startswith(NEW):
                     self._planned.pop(one.id, None)
                 case DeleteOperation():
                     self._planned[one.id] = one
                 case NoOperation():
-                    why = one.reason or "known already"
-                    self.skipped.append(Skipped(operation="none", id=one.id, why=why))
+                    why = guard.label(one.reason or "") or "known already"
+                    self.skipped.append(Skipped(operation="none", id=guard.label(one.id or "") or None, why=why))
 
     def _as_planned(self, memory: Memory) -> Known | None:
         match self._planned.get(memory.id):

@@ -11,7 +11,7 @@ from mcp_memory.errors import InvalidInput, ModelError
 from mcp_memory.extraction.chunks import Chunk, chunks
 from mcp_memory.extraction.conversation import Message
 from mcp_memory.extraction.decision import SCHEMA, decided, listed
-from mcp_memory.extraction.draft import Draft, Known
+from mcp_memory.extraction.draft import NEW, Draft, Known
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
 from mcp_memory.models import Memory, Origin, Value
 from mcp_memory.service import MemoryService
@@ -24,9 +24,11 @@ Tell = Callable[[int, int], Awaitable[None]]
 PROMPT: Final = "extract"
 WORKSHEET: Final = "worksheet"
 MAX_PROBES: Final = 30
-"""So many of a chunk's newest messages are searched with: a chunk is read in one piece, not message by message."""
+"""So many searches are made at most for a chunk, with what was said last."""
 PROBE: Final = 1_000
-"""Characters of a message that are searched with."""
+"""Characters that are searched with at once; a longer message is searched with in parts."""
+_DIGITS: Final = 10
+"""No number of a memory has as many; Python reads none of thousands."""
 
 
 class Extracted(Value):
@@ -118,7 +120,7 @@ class Extractor:
         if not operations:
             raise InvalidInput("operations is empty; leave it out and give messages or text for a worksheet")
         draft = Draft()
-        decisions, left = decided(operations, lambda name: (str(name).strip(), None))
+        decisions, left = decided(operations, _named)
         draft.skipped += left
         draft.take(decisions)
         return await self._finish(user, draft, origin, "caller", dry_run=dry_run)
@@ -156,7 +158,7 @@ class Extractor:
 
         def memory_of(name: int | str) -> tuple[str, int | None] | None:
             text = str(name).strip()
-            return numbered.get(int(text)) if text.isascii() and text.isdigit() else None
+            return numbered.get(int(text)) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None
 
         operations, left = decided(listed(json_in(reply)), memory_of)
         draft.skipped += left
@@ -184,7 +186,12 @@ class Extractor:
         return Request(system=prompts.load(PROMPT), user="\n\n".join(parts), names=names)
 
     async def _neighbours(self, user: str, messages: Sequence[Message]) -> tuple[Memory, ...]:
-        said = [message.content[:PROBE] for message in messages if message.role == "user"]
+        said = [
+            message.content[start : start + PROBE]
+            for message in messages
+            if message.role == "user"
+            for start in range(0, len(message.content), PROBE)
+        ]
         return await self._service.related(user, said[-MAX_PROBES:], self._config.max_neighbours)
 
     def _wishes(self) -> list[str]:
@@ -208,7 +215,14 @@ class Extractor:
 
 def _listed(known: Sequence[Known]) -> list[str]:
     keyed = ((number, one, f" (key {one.key})" if one.key else "") for number, one in enumerate(known, 1))
-    return [f"{number}. {one.content}{key}" for number, one, key in keyed]
+    # Further lines are indented, so that none poses as another memory.
+    return [f"{number}. {one.content}{key}".replace("\n", "\n   ") for number, one, key in keyed]
+
+
+def _named(name: int | str) -> tuple[str, None] | None:
+    """The memory that a caller means, of no certain version; what is only planned has a name, but not for callers."""
+    memory_id = str(name).strip()
+    return None if memory_id.startswith(NEW) else (memory_id, None)
 
 
 def _when(micros: int, zone: tzinfo | None) -> str:

@@ -20,11 +20,13 @@ from mcp_memory.server.calls import Serving
 from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.resources import add_resources
 from mcp_memory.server.schema import ToolSpec, make_tool
-from mcp_memory.server.tools import core, extraction
+from mcp_memory.server.tools import core, extraction, manage
 from mcp_memory.server.unanswered import Unanswered
 from mcp_memory.server.wire import AnsweredStream, NoticedStream
 
-TOOLS: Final[Mapping[str, ToolSpec]] = {spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS)}
+TOOLS: Final[Mapping[str, ToolSpec]] = {
+    spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS, *manage.TOOLS)
+}
 
 _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
 _HOUR_MS: Final = 3_600_000

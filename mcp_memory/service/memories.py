@@ -16,6 +16,7 @@ from mcp_memory.models import Filter, Hit, LeftOut, Memory, Operation, Origin, S
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
+from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
     Added,
     Applied,
@@ -67,6 +68,7 @@ class MemoryService:
         self._min_score = min_score
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
+        self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.

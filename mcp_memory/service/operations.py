@@ -57,7 +57,7 @@ def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tupl
     meant = Counter(one.id.strip() for one in operations if isinstance(one, UpdateOperation | DeleteOperation))
     for one in operations:
         if isinstance(one, NoOperation):
-            left.append(skipped(one, one.reason or "nothing to do"))
+            left.append(skipped(one, guard.label(one.reason or "") or "nothing to do"))
         elif not isinstance(one, AddOperation) and meant[one.id.strip()] > 1:
             left.append(skipped(one, "two operations on one memory; decide for one"))
         elif kind := _secret(one):
@@ -86,14 +86,22 @@ def skipped(operation: Operation, why: str) -> Skipped:
     """That `operation` is not carried out."""
     named = None if isinstance(operation, AddOperation) else operation.id
     said = operation.content if isinstance(operation, AddOperation | UpdateOperation) else None
-    return Skipped(operation=operation.op, why=why, id=named, content=said)
+    return Skipped(
+        operation=operation.op, why=why, id=guard.label(named or "") or None, content=guard.label(said or "") or None
+    )
 
 
 class Planner:
-    """Turns operations into steps inside a transaction, from which it only reads."""
+    """Turns operations into steps inside a transaction, from which it only reads.
 
-    def __init__(self, turn: Transaction, writing: Writing, origin: Origin, now: int) -> None:
+    `read` are living memories as this transaction has read them already.
+    """
+
+    def __init__(
+        self, turn: Transaction, writing: Writing, origin: Origin, now: int, read: Sequence[Memory] = ()
+    ) -> None:
         self._turn = turn
+        self._read = {memory.id: memory for memory in read}
         self._writing = writing
         self._origin = origin
         self._now = now
@@ -128,7 +136,8 @@ class Planner:
                 assert_never(never)
 
     async def _meant(self, operation: UpdateOperation | DeleteOperation) -> Memory:
-        memory = (await self._writing.own(self._turn, [operation.id], self._now))[0]
+        known = self._read.get(operation.id)
+        memory = known or (await self._writing.own(self._turn, [operation.id], self._now))[0]
         if operation.if_version is not None and operation.if_version != memory.version:
             raise VersionConflict(f"it is at version {memory.version} by now, not {operation.if_version}", (memory.id,))
         return memory
@@ -168,14 +177,16 @@ class Planner:
         return split_twins([twin for twin in twins if twin.row not in gone], mark, key)
 
     def _write(self, step: Step, one: Ready, shown: Memory, former: Memory | None) -> None:
-        why = guard.label(one.operation.reason or "") or None
+        said = one.operation.reason or ""
+        why = None if credential(said) else guard.label(said) or None
         if "content" in one.given:
             self._texts.add(fingerprint(one.given["content"]))
         if key := one.given.get("key"):
             self._keys.add(key)
         self._touched.add(step.memory.row)
         self._plan.steps.append(step.model_copy(update={"reason": why}))
-        self._plan.done.append(Done(operation=one.operation.op, memory=shown, reason=why, former=former))
+        deed = "update" if step.operation == "update" else one.operation.op  # an add with a key may come to that
+        self._plan.done.append(Done(operation=deed, memory=shown, reason=why, former=former))
 
 
 def _secret(operation: AddOperation | UpdateOperation | DeleteOperation) -> str | None:

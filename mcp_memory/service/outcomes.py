@@ -72,6 +72,51 @@ class Applied(Value):
     change_id: str | None
 
 
+class Merging(Value):
+    """Memories that become one: `kept` with `content` (None: its own), the others deleted. `why` is said of both."""
+
+    kept: Memory
+    others: tuple[Memory, ...]
+    content: str | None = None
+    why: str
+
+
+class Lookalike(Value):
+    """Memories that look alike, newest first and perhaps not all of them, and in what they differ: for others to judge.
+
+    `more` are not among them.
+    """
+
+    memories: tuple[Memory, ...]
+    differ: tuple[str, ...]
+    more: int = 0
+
+
+class Suggestion(Value):
+    """A memory that may have served its time, and why."""
+
+    memory: Memory
+    why: str
+
+
+class Optimized(Value):
+    """What became of tidying up, or with `dry_run` would; `tokens_*` are estimates for the content of all memories.
+
+    `merged` are those of `applied`. `way` is who worded what is merged; None where nothing is worded anew.
+    """
+
+    strategy: Literal["deduplicate", "summarize", "expire"]
+    applied: Applied
+    dry_run: bool
+    tokens_before: int
+    tokens_after: int
+    merged: tuple[Merging, ...] = ()
+    conflicts: tuple[Lookalike, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    way: Literal["model"] | None = None
+
+
 class Found(Value):
     """Hits best first; `modes` are the arms of the search that really served."""
 

@@ -33,7 +33,7 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
 
 
 async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
-    """The steps that bring back what was there before `change`, deletions first.
+    """The steps that bring back what was there before `change`, last written first, but deletions before all.
 
     Raises:
         UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
@@ -49,8 +49,8 @@ async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
     ids = [revision.memory.id for revision in revisions]
     current = {memory.row: memory for memory in await turn.memories(ids)}
     steps = [
-        step
-        for revision, history in histories
+        step  # backwards, as a text or key may have passed from one memory to another
+        for revision, history in reversed(histories)
         if (step := _step(change, revision, history, current.get(revision.memory.row), now)) is not None
     ]
     await _refuse_taken(turn, change, steps, now)

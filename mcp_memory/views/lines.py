@@ -156,7 +156,9 @@ def _done(one: Done, zone: tzinfo | None) -> str:
 
 def skipped(one: Skipped) -> str:
     """One operation that was not carried out."""
-    what = " ".join(part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part)
+    what = " ".join(
+        part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part
+    )
     return f"skipped {what}: {one.why}"
 
 

@@ -121,7 +121,8 @@ def text(outcome: Optimized, zone: tzinfo | None) -> str:
     applied = outcome.applied
     tokens = f"{outcome.tokens_before:,} tokens before, {outcome.tokens_after:,} after"
     by = f"; decided by {outcome.way}" if outcome.way else ""
-    merged = [_merged(one, zone) for one in outcome.merged[:SHOWN]]
+    now = {one.memory.id: one.memory for one in applied.done if one.operation == "update"}
+    merged = [_merged(one, now.get(one.kept.id, one.kept), zone) for one in outcome.merged[:SHOWN]]
     alone = {memory.id for one in outcome.merged for memory in (one.kept, *one.others)}
     removed = [
         f"deleted {lines.memory(one.memory, zone)}{f' · {one.reason}' if one.reason else ''}"
@@ -160,7 +161,7 @@ def _headline(outcome: Optimized) -> str:
     deleted = sum(one.operation == "delete" for one in outcome.applied.done)
     gone = lines.counted(deleted, "memory", "memories")
     verb = "Would delete" if outcome.dry_run else "Deleted"
-    into = f", merged into {len(outcome.merged):,} others" if outcome.merged else ""
+    into = f", merged into {lines.counted(len(outcome.merged), 'other', 'others')}" if outcome.merged else ""
     end = ", nothing written; apply does it" if outcome.dry_run else ""
     return f"{verb} {gone}{into}{end}"
 
@@ -169,10 +170,9 @@ def _outcome(outcome: Optimized) -> str:
     return "preview" if outcome.dry_run else "applied"
 
 
-def _merged(one: Merging, zone: tzinfo | None) -> str:
-    worded = one.kept if one.content is None else one.kept.model_copy(update={"content": one.content})
+def _merged(one: Merging, now: Memory, zone: tzinfo | None) -> str:
     was = [] if one.content is None else [_former(one.kept)]
-    return "\n".join([lines.memory(worded, zone), *was, *map(_former, one.others)])
+    return "\n".join([lines.memory(now, zone), *was, *map(_former, one.others)])
 
 
 def _former(memory: Memory) -> str:
@@ -187,7 +187,10 @@ def _conflicts(conflicts: tuple[Lookalike, ...]) -> list[str]:
     told: list[str] = []
     for one in conflicts:
         more = f", {one.more} more not shown" if one.more else ""
-        told += [f"Alike, not merged: differ in {', '.join(_differ(one))}{more} ({LABEL}):", *map(_versioned, one.memories)]
+        told += [
+            f"Alike, not merged: differ in {', '.join(_differ(one))}{more} ({LABEL}):",
+            *map(_versioned, one.memories),
+        ]
     return told
 
 

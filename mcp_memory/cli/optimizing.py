@@ -1,0 +1,68 @@
+"""Tidying up the memories of one user from a terminal. Nothing here imports the SDK."""
+
+import json
+import logging
+import sys
+from typing import Literal
+
+import anyio
+import click
+
+from mcp_memory import __version__
+from mcp_memory.app import open_app
+from mcp_memory.config import Config
+from mcp_memory.errors import ConfigError, StoreUnavailable
+from mcp_memory.models import Origin, Value
+from mcp_memory.views import optimized
+
+Strategy = Literal["deduplicate", "summarize", "expire"]
+
+
+class Wish(Value):
+    """What to do, as the command line words it."""
+
+    strategy: Strategy = "deduplicate"
+    apply: bool = False
+    as_json: bool = False
+
+
+def optimize(config: Config, wish: Wish) -> None:
+    """Print the plan, or carry it out and print what was done.
+
+    Raises:
+        McpMemoryError: there is no such file, or the plan cannot be made or carried out; nothing was written.
+    """
+    logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
+    if config.ephemeral:
+        raise ConfigError("with ephemeral = true there is no file to work on; set it to false")
+    path = config.path()
+    try:
+        path.stat()
+    except OSError as error:
+        raise StoreUnavailable(path, f"{error.strerror}; name a file with --database") from error
+    click.echo(anyio.run(_optimized, config, wish))
+
+
+async def _optimized(config: Config, wish: Wish) -> str:
+    async with open_app(config) as app:
+        origin = Origin(tool="optimize", client="mcp-memory", client_version=__version__)
+        optimizer, dry_run = (await app.service()).optimizer, not wish.apply
+        match wish.strategy:
+            case "summarize":
+                summarizer = await app.summarizer()
+                if summarizer.model is None:
+                    sheet = await summarizer.worksheet(config.user)
+                    plain = optimized.structured_sheet(sheet)
+                    return json.dumps(plain) if wish.as_json else optimized.sheet_text(sheet)
+                done = await summarizer.by_model(config.user, origin, _tell, dry_run=dry_run)
+            case "expire":
+                done = await optimizer.expire(config.user, origin, dry_run=dry_run)
+            case "deduplicate":
+                done = await optimizer.deduplicate(config.user, origin, dry_run=dry_run)
+        return json.dumps(optimized.structured(done)) if wish.as_json else optimized.text(done, app.zone)
+
+
+async def _tell(done: int, groups: int) -> None:
+    """Show how many groups a model has read, where somebody looks at it."""
+    if groups and sys.stderr.isatty():
+        click.echo(f"\r{done} of {groups} groups read", err=True, nl=done == groups)
