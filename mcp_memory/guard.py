@@ -176,6 +176,12 @@ def label(value: str) -> str:
     return text.clean(value[:MAX_RAW].encode(errors="replace").decode()).replace("\n", " ")[:MAX_LABEL]
 
 
+def told(value: str) -> str | None:
+    """What a caller sent, to be repeated in a reply: one visible line; None where it is empty, or holds a secret."""
+    seen = label(value)
+    return None if not seen or text.credential(text.clean(value)) or text.credential(seen) else seen
+
+
 def _unseen(char: str) -> bool:
     return unicodedata.category(char) in _UNSEEN and char not in "\u200c\u200d"
 

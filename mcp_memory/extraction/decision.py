@@ -115,7 +115,7 @@ def decided(
     meant = Counter(one.id for one in operations if isinstance(one, UpdateOperation | DeleteOperation))
     twice = {memory_id for memory_id, count in meant.items() if count > 1}
     left += [
-        Skipped(operation=one.op, id=guard.label(one.id), why="two operations on one memory; neither counts")
+        Skipped(operation=one.op, id=guard.told(one.id), why="two operations on one memory; neither counts")
         for one in operations
         if isinstance(one, UpdateOperation | DeleteOperation) and one.id in twice
     ]
@@ -156,8 +156,8 @@ def _unread(one: object, why: str) -> Skipped:
     fields = cast("Mapping[str, object]", one) if isinstance(one, Mapping) else dict[str, object]()
     op, named, content = (fields.get(name) for name in ("op", "id", "content"))
     return Skipped(
-        operation=guard.label(op) if isinstance(op, str) else "unreadable",
-        why=guard.label(why),
-        id=guard.label(str(named)) if isinstance(named, int | str) else None,
-        content=guard.label(content) if isinstance(content, str) else None,
+        operation=guard.told(op) or "unreadable" if isinstance(op, str) else "unreadable",
+        why=guard.told(why) or "unreadable",
+        id=guard.told(str(named)) if isinstance(named, int | str) else None,
+        content=guard.told(content) if isinstance(content, str) else None,
     )

@@ -61,8 +61,8 @@ class Draft:
                 case DeleteOperation():
                     self._planned[one.id] = one
                 case NoOperation():
-                    why = guard.label(one.reason or "") or "known already"
-                    self.skipped.append(Skipped(operation="none", id=guard.label(one.id or "") or None, why=why))
+                    why = guard.told(one.reason or "") or "known already"
+                    self.skipped.append(Skipped(operation="none", id=guard.told(one.id or ""), why=why))
 
     def _as_planned(self, memory: Memory) -> Known | None:
         match self._planned.get(memory.id):

@@ -209,7 +209,9 @@ class Extractor:
         for message in messages:
             when = _when(message.at, self._zone) if message.at is not None else f"{_when(now, self._zone):.10}"
             name = f" {message.name}" if message.name else ""
-            lines.append(f"[{message.role}{name}, {when}]\n{message.content}")
+            # Further lines are indented, so that none poses as another speaker.
+            said = message.content.replace("\n", "\n  ")
+            lines.append(f"[{message.role}{name}, {when}]\n  {said}")
         return "\n".join(lines)
 
 

@@ -92,6 +92,8 @@ class MemoryServer(MCPServer[Serving]):
         try:
             return await super().call_tool(name, bound, context)
         except MCPError:
+            if name not in extraction.ASKING:
+                raise
             # The client would not let its model be asked. It is not asked again, so that now the tool answers itself.
             return await super().call_tool(name, bound, context)
 

@@ -57,14 +57,12 @@ def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tupl
     meant = Counter(one.id.strip() for one in operations if isinstance(one, UpdateOperation | DeleteOperation))
     for one in operations:
         if isinstance(one, NoOperation):
-            left.append(skipped(one, guard.label(one.reason or "") or "nothing to do"))
+            left.append(skipped(one, guard.told(one.reason or "") or "nothing to do"))
         elif not isinstance(one, AddOperation) and meant[one.id.strip()] > 1:
             left.append(skipped(one, "two operations on one memory; decide for one"))
-        elif kind := _secret(one):
-            left.append(Skipped(operation=one.op, why=f"it holds what looks like a {kind}, which is not stored"))
         else:
             try:
-                ready.append(Ready(one, guard.check(_fields(one), now, zone)))
+                ready.append(_ready(one, now, zone))
             except InvalidInput as error:
                 left.append(skipped(one, str(error)))
     return ready, left
@@ -86,9 +84,7 @@ def skipped(operation: Operation, why: str) -> Skipped:
     """That `operation` is not carried out."""
     named = None if isinstance(operation, AddOperation) else operation.id
     said = operation.content if isinstance(operation, AddOperation | UpdateOperation) else None
-    return Skipped(
-        operation=operation.op, why=why, id=guard.label(named or "") or None, content=guard.label(said or "") or None
-    )
+    return Skipped(operation=operation.op, why=why, id=guard.told(named or ""), content=guard.told(said or ""))
 
 
 class Planner:
@@ -177,8 +173,7 @@ class Planner:
         return split_twins([twin for twin in twins if twin.row not in gone], mark, key)
 
     def _write(self, step: Step, one: Ready, shown: Memory, former: Memory | None) -> None:
-        said = one.operation.reason or ""
-        why = None if credential(said) else guard.label(said) or None
+        why = guard.told(one.operation.reason or "")
         if "content" in one.given:
             self._texts.add(fingerprint(one.given["content"]))
         if key := one.given.get("key"):
@@ -189,12 +184,17 @@ class Planner:
         self._plan.done.append(Done(operation=deed, memory=shown, reason=why, former=former))
 
 
-def _secret(operation: AddOperation | UpdateOperation | DeleteOperation) -> str | None:
-    """What kind of secret an operation would store."""
-    if isinstance(operation, DeleteOperation):
-        return None
-    said = (operation.content, operation.key, *(operation.topics or ()))
-    return next((kind for part in said if part and (kind := credential(part))), None)
+def _ready(operation: AddOperation | UpdateOperation | DeleteOperation, now: int, zone: tzinfo | None) -> Ready:
+    """The operation with its fields as they would be stored.
+
+    Raises:
+        InvalidInput: one of them cannot be, or looks like a secret.
+    """
+    given = guard.check(_fields(operation), now, zone)
+    for part in (given.get("content"), given.get("key"), *given.get("topics", ())):
+        if part and (kind := credential(part)):
+            raise InvalidInput(f"it holds what looks like a {kind}, which is not stored")
+    return Ready(operation, given)
 
 
 def _fields(operation: AddOperation | UpdateOperation | DeleteOperation) -> Fields:

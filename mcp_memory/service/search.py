@@ -145,31 +145,34 @@ class Searcher:
         A block that writes `content` waits for `known` before it commits, so that what it finds is what was there.
         """
         neighbours = Neighbours()
+
+        async def look() -> None:
+            try:
+                neighbours.hits = await self._neighbours(neighbours.known, user, content, probe, now)
+            except StoreError as error:  # the write may be done by now, and must not look failed
+                _log.warning("neighbours of a new memory could not be read: %s", error)
+            finally:
+                neighbours.known.set()
+
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._look, neighbours, user, content, probe, now)
+                tasks.start_soon(look)
                 yield neighbours
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # one of the two failed, and the other was cancelled
 
-    async def _look(self, neighbours: Neighbours, user: str, content: str, probe: Probe, now: int) -> None:
+    async def _neighbours(self, known: anyio.Event, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
         longest = sorted(self.analyzer.query_terms(content).items(), key=lambda item: len(item[0]), reverse=True)
         if not longest:
-            neighbours.known.set()
-            return
+            return ()
         query = _query(longest[:NEIGHBOUR_TERMS], probe, foreign=self._foreign(content))
         found = await self.store.candidates(user, query.terms, Filter(now=now), NEIGHBOUR_DEPTH)
-        neighbours.known.set()
+        known.set()
         # One more than are shown, as one may be that very text.
         best = ranking.closest(found, _fitting(query, found), NEIGHBOURS + 1, NEIGHBOUR_NEWEST)
-        close = [one for one in best if one.score >= NEIGHBOUR_SCORE]
-        try:
-            living = await self._living(user, found, [int(found.rows[one.place]) for one in close], now)
-        except StoreError as error:  # by now the write may be done, and must not look failed
-            _log.warning("neighbours of a new memory could not be read: %s", error)
-            return
-        hits = (_hit(one, living.get(int(found.rows[one.place]))) for one in close)
-        neighbours.hits = tuple(hit for hit in hits if hit is not None)
+        close = [(one, int(found.rows[one.place])) for one in best if one.score >= NEIGHBOUR_SCORE]
+        living = await self._living(user, found, [row for _, row in close], now)
+        return tuple(hit for one, row in close if (hit := _hit(one, living.get(row))) is not None)
 
     def _foreign(self, text: str) -> bool:
         return not self.vectors.multilingual and is_foreign(text)

@@ -100,3 +100,6 @@ async def _worksheet(
 
 
 TOOLS = (ToolSpec(run=extract_memories, title="Extract memories", destroys=True, idempotent=False),)
+
+ASKING = frozenset({extract_memories.__name__})
+"""The tools that ask the client's model, before they do anything else."""

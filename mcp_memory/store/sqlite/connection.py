@@ -69,7 +69,8 @@ class Connection:
 
         Each way to the connection's thread and back takes longer than most statements, so all are handed over at once.
         When one fails the others have still run: this is for reads, and for writes inside a transaction, which the
-        error then rolls back.
+        error then rolls back. Where SQLite itself has rolled back they would stand alone, so each must then fail by
+        itself, as a step does without the change that it belongs to.
         """
         running = [asyncio.ensure_future(self.all(name, parameters)) for name, parameters in statements]
         try:

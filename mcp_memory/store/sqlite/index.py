@@ -40,6 +40,12 @@ _AT_HAND: Final = 1_000
 _HELD: Final = 500_000
 """So many postings of a user are kept as they were looked up: most words of a question were asked for before."""
 
+_ENTRY: Final = 40
+"""What keeping a term costs besides, in postings."""
+
+_MOSTLY_GONE: Final = 1_000
+"""From so many memories on an index is made anew when more than half of them are gone."""
+
 
 class Held(NamedTuple):
     """Where the memories stand that hold a term, and whether each holds it more than once."""
@@ -112,6 +118,11 @@ class UserIndex:
         """What the arrays take of memory."""
         return sum(array.nbytes for array in self._arrays()) + 9 * self._held_count
 
+    @property
+    def mostly_gone(self) -> bool:
+        """Whether making the index anew would halve it at least."""
+        return self._size >= _MOSTLY_GONE and 2 * int(self._present[: self._size].sum()) < self._size
+
     def living(self, now: int) -> "Booleans":
         """Which memories are there and not expired at `now`."""
         return self._present[: self._size] & (self._expires[: self._size] > now)
@@ -166,7 +177,7 @@ class UserIndex:
         if self._held_count > _HELD:
             self._forget()
         self.held |= found
-        self._held_count += sum(len(one.places) for one in found.values())
+        self._held_count += sum(len(one.places) + _ENTRY for one in found.values())
 
     def apply(self, found: Sequence[_Row]) -> None:
         """Take over what the file says of some memories, rows ascending."""
@@ -202,7 +213,8 @@ class UserIndex:
 
         self._present[place] = bool(row["present"])
         if row["term_count"] is None:
-            return  # deleted: nothing more to know of it
+            self._scales[place] = 0  # deleted: its vector shall tell nothing any more
+            return
         self._lengths[place] = row["term_count"]
         self._updated[place] = row["updated_at"]
         self._expires[place] = NEVER if row["expires_at"] is None else row["expires_at"]
@@ -221,9 +233,10 @@ class UserIndex:
         place = int(np.searchsorted(self.rows, row))
         if place < self._size and self._rows[place] == row:
             return place
+        if place < self._size:
+            # Searches that wait for something hold views of the arrays: what stands there must not move.
+            self._adopt([np.insert(array[: self._size], place, 0, axis=0) for array in self._arrays()])
         self._reserve(1)
-        for array in self._arrays():
-            array[place + 1 : self._size + 1] = array[place : self._size].copy()
         self._size += 1
         self._rows[place] = row
         self._lengths[place] = self._updated[place] = self._expires[place] = 0
@@ -240,8 +253,10 @@ class UserIndex:
         if short <= 0:
             return
         room = max(short, min(_SPARE, self._size // 2))
-        grown = [np.concatenate([array, np.zeros((room, *array.shape[1:]), array.dtype)]) for array in self._arrays()]
-        self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes = grown
+        self._adopt([np.concatenate([a, np.zeros((room, *a.shape[1:]), a.dtype)]) for a in self._arrays()])
+
+    def _adopt(self, arrays: "Sequence[np.ndarray]") -> None:
+        self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes = arrays
 
 
 class IndexCache:
@@ -307,7 +322,7 @@ class IndexCache:
         # Heads can arrive out of order: what a later one brought is known.
         index.seq = max(index.seq, head["last_seq"])
         index.made_up = max(index.made_up, head["made_up"])
-        return index
+        return await self._load(head) if index.mostly_gone else index
 
     def restart(self, model: str) -> None:
         """Begin anew, with the vectors of another model."""

@@ -27,7 +27,7 @@ from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
 if TYPE_CHECKING:
-    from mcp_memory.models import Booleans
+    from mcp_memory.models import Booleans, Integers
 
 
 class SqliteStore:
@@ -77,9 +77,11 @@ class SqliteStore:
         """The user's memories, and which of `terms` they hold."""
         import numpy as np
 
+        filtered = await self._filtered(user, scope)
         index, held = await self._holding(user, terms, depth)
         if index is None:
             return _nothing()
+        # No await from here on: another task may write to the index in between.
         living = index.living(scope.now)
         documents = int(np.count_nonzero(living))
         lengths = index.lengths if documents == len(living) else index.lengths[living]
@@ -88,7 +90,7 @@ class SqliteStore:
             mean_length=float(lengths.mean()) if documents else 0.0,
             rows=index.rows,
             lengths=index.lengths,
-            kept=living if scope == Filter(now=scope.now) else living & await self._kept(user, scope, index),
+            kept=living if filtered is None else living & _kept(index, filtered),
             updated=index.updated,
             postings=_of_living(held, living),
             codes=index.codes,
@@ -254,14 +256,12 @@ class SqliteStore:
             index.hold(read, found[0]["last_seq"])
         return index, read
 
-    async def _kept(self, user: str, scope: Filter, index: UserIndex) -> "Booleans":
-        """Which memories of the index the filter keeps."""
-        import numpy as np
-
+    async def _filtered(self, user: str, scope: Filter) -> "Integers | None":
+        """The rows that the filter keeps; None where it keeps all."""
+        if scope == Filter(now=scope.now):
+            return None
         found = await self._reader.all("filtered_rows", _filter_parameters(user, scope))
-        kept = np.zeros(len(index.rows), np.bool_)
-        kept[index.places(rows.postings([found[0]["found"]])[0])] = True
-        return kept
+        return rows.postings([row["found"] for row in found])[0]
 
 
 @asynccontextmanager
@@ -290,6 +290,15 @@ async def open_store(
             await prepare(reader)
             with open_watch(path) as watch:
                 yield SqliteStore(turns, reader, watch, settings, IndexCache(reader, settings.model, cache_bytes))
+
+
+def _kept(index: UserIndex, filtered: "Integers") -> "Booleans":
+    """Which memories of the index are among the rows that a filter keeps."""
+    import numpy as np
+
+    kept = np.zeros(len(index.rows), np.bool_)
+    kept[index.places(filtered)] = True
+    return kept
 
 
 def _of_living(held: Sequence[Held], living: "Booleans") -> Postings:
