@@ -35,9 +35,7 @@ class Writer(NamedTuple):
 def start(database: Path, name: str, wanted: int) -> Writer:
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
-        context.set_forkserver_preload(
-            ["pytest", "numpy", "tests.writer_child", "mcp_memory.store.sqlite", "mcp_memory.embed.builtin"]
-        )
+        context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=write, args=(str(database), name, sender), daemon=True)
     process.start()

@@ -143,7 +143,7 @@ class Model:
         self.write(reply, "undo", "undo", after, {}, change)
         assert (reply.structured["undone"], reply.structured["tool"]) == (change.id, change.tool)
         shown = [(one["op"], one["memory"]["id"]) for one in reply.structured["operations"]]
-        assert shown == sorted(operations, key=lambda one: one[0] != "delete")
+        assert shown == sorted(operations, key=lambda one: (one[0] != "delete", one[1]))
         for operation in reply.structured["operations"]:
             last = self.revisions[operation["memory"]["id"]][-1]
             assert operation["memory"] == view(operation["memory"]["id"], last)

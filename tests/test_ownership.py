@@ -256,12 +256,36 @@ async def test_a_fixed_user_cannot_reach_the_memories_of_another_on_the_same_fil
         assert await ok(alice, "get_memory", id=own, history=True) == before
 
 
-@pytest.mark.parametrize("tool", ["add_memory", "search_memories", "list_memories", "get_memory", "undo"])
+@pytest.mark.parametrize(
+    "tool", ["add_memory", "search_memories", "list_memories", "get_memory", "extract_memories", "undo"]
+)
 async def test_a_fixed_user_cannot_be_overridden_by_an_argument(config: Config, mode: Mode, tool: str) -> None:
     async with connected(config, mode) as client:
-        message = await refused(client, tool, user_id="bob", content="Lives in Rome", query="Rome", id="x")
+        message = await refused(client, tool, user_id="bob", content="Lives in Rome", query="Rome", text="x", id="x")
         assert "serves one user" in message
         assert (await ok(client, "list_memories"))["total"] == 0
+
+
+async def test_an_extraction_neither_sees_nor_reaches_the_memories_of_another_user(many: Config, mode: Mode) -> None:
+    async with connected(many, mode) as client:
+        city: dict[str, Any] = {"content": "Lives in Rome", "key": "city", "topics": ["home"]}
+        alices = (await ok(client, "add_memory", user_id="alice", **city))["memory"]["id"]
+        before = await ok(client, "get_memory", user_id="alice", id=alices, history=True)
+        sheet = await ok(client, "extract_memories", user_id="bob", text="I live in Rome")
+        assert sheet["worksheet"]["neighbours"] == []
+        for operation in (
+            {"op": "delete", "id": alices},
+            {"op": "delete", "id": alices, "if_version": 1},
+            {"op": "update", "id": alices, "content": "Lives in Bonn"},
+            {"op": "update", "id": alices, "if_version": 7, "key": ""},
+        ):
+            told = await ok(client, "extract_memories", user_id="bob", operations=[operation])
+            unknown = {**operation, "id": "nosuchmemory"}
+            same = await ok(client, "extract_memories", user_id="bob", operations=[unknown])
+            assert told == json.loads(json.dumps(same).replace("nosuchmemory", alices))
+        added = await ok(client, "extract_memories", user_id="bob", operations=[{"op": "add", **city}])
+        assert [one["op"] for one in added["operations"]] == ["add"]
+        assert await ok(client, "get_memory", user_id="alice", id=alices, history=True) == before
 
 
 NAMES = [

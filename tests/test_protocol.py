@@ -99,6 +99,7 @@ async def test_every_tool_can_be_called(config: Config, mode: Mode, *, ephemeral
             "get_memory": await ok(client, "get_memory", id=memory, history=True),
             "update_memory": await ok(client, "update_memory", id=memory, content="Lives in Oslo"),
             "delete_memory": await ok(client, "delete_memory", id=[memory]),
+            "extract_memories": await ok(client, "extract_memories", text="I have a cat and a dog"),
             "undo": await ok(client, "undo"),
         }
         assert set(replies) == {tool.name for tool in (await client.list_tools()).tools}
@@ -151,7 +152,7 @@ async def heard(subscription: Subscription, count: int) -> set[Any]:
 
 
 @pytest.mark.promise("P5")
-@pytest.mark.parametrize("tool", ["update_memory", "delete_memory", "undo"])
+@pytest.mark.parametrize("tool", ["update_memory", "delete_memory", "extract_memories", "undo"])
 async def test_a_subscriber_hears_of_every_change_of_its_memory(config: Config, tool: str) -> None:
     async with connected(config) as client:
         memory = await add(client, "Lives in Rome")
@@ -160,6 +161,7 @@ async def test_a_subscriber_hears_of_every_change_of_its_memory(config: Config, 
         arguments: dict[str, dict[str, Any]] = {
             "update_memory": {"id": memory, "pinned": True},
             "delete_memory": {"id": [other, memory]},
+            "extract_memories": {"operations": [{"op": "update", "id": memory, "content": "Lives in Oslo"}]},
             "undo": {"change_id": (await ok(client, "update_memory", id=memory, key="city"))["change_id"]},
         }
         async with client.listen(resource_subscriptions=[uri]) as subscription:
@@ -187,6 +189,9 @@ async def test_a_call_that_wrote_nothing_is_not_announced(config: Config) -> Non
             await refused(client, "update_memory", id=memory, content="Has a cat")
             await refused(client, "delete_memory", id=[memory, "nosuchmemory"])
             await ok(client, "get_memory", id=memory)
+            decided = [{"op": "update", "id": memory, "content": "Lives in Oslo"}]
+            await ok(client, "extract_memories", operations=decided, dry_run=True)
+            await ok(client, "extract_memories", operations=[{"op": "delete", "id": "nosuchmemory"}])
             await ok(client, "update_memory", id=other, pinned=True)
             assert await heard(subscription, 1) == {ResourceUpdated(uris[1])}
 
@@ -267,6 +272,15 @@ async def test_agent_and_team_of_the_launch_stand_on_what_is_written(
     assert written == [(None, None), ("planner", "ops")]
 
 
+def example_operations(updated: str, deleted: str) -> list[dict[str, Any]]:
+    return [
+        {"op": "add", "content": "Rows in Rome on the river", "topics": ["sport"], "expires": "30d"},
+        {"op": "update", "id": updated, "content": "Works in Oslo near the river", "reason": "new place"},
+        {"op": "delete", "id": deleted},
+        {"op": "delete", "id": "nosuchmemory"},
+    ]
+
+
 async def example_replies(client: Client) -> dict[str, CallToolResult]:
     """One reply of each kind that shows memories, on memories that have every field."""
     full: dict[str, Any] = {"topics": ["travel", "home"], "pinned": True, "expires": "30d", "metadata": {"n": 1}}
@@ -284,12 +298,25 @@ async def example_replies(client: Client) -> dict[str, CallToolResult]:
         "got": await call(client, "get_memory", id=first, history=True),
         "deleted": await call(client, "delete_memory", id=[second, third]),
         "undone": await call(client, "undo"),
+        "extracted": await call(client, "extract_memories", operations=example_operations(second, third)),
     }
     assert not [name for name, reply in replies.items() if reply.is_error]
     return replies
 
 
-KINDS = ("added", "exists", "replaced", "updated", "unchanged", "searched", "listed", "got", "deleted", "undone")
+KINDS = (
+    "added",
+    "exists",
+    "replaced",
+    "updated",
+    "unchanged",
+    "searched",
+    "listed",
+    "got",
+    "deleted",
+    "undone",
+    "extracted",
+)
 
 
 def memories_in(structured: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -323,7 +350,13 @@ async def test_both_forms_of_a_reply_tell_the_same(config: Config, kind: str) ->
         assert not [fact for fact in facts_of(one) if fact not in words]
     told = [structured.get("outcome", ""), structured.get("next_cursor", ""), *structured.get("modes", ())]
     told += [str(structured.get("total", "")), *(str(one["count"]) for one in structured.get("left_out", ()))]
-    told += [one["reason"] for one in structured.get("left_out", ())]
+    told += [
+        one["reason"]
+        for name in ("left_out", "skipped", "operations")
+        for one in structured.get(name, ())
+        if "reason" in one
+    ]
+    told += [structured.get("decided_by", ""), *(one.get("was", "") for one in structured.get("operations", ()))]
     assert not [fact for fact in told if fact.lower() not in words.lower()]
     scores = {f"{one['score']:.2f}" for one in shown if "score" in one}
     assert set(re.findall(r"· (\d\.\d\d)$", words, re.MULTILINE)) == scores

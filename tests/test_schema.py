@@ -34,14 +34,15 @@ TABLE: dict[str, dict[str, object]] = {
         **dict.fromkeys(("content", "topics", "key", "pinned", "expires", "metadata", "if_version")),
     },
     "delete_memory": {"id": REQUIRED},
+    "extract_memories": {**dict.fromkeys(("messages", "text", "operations")), "dry_run": False},
     "undo": {"change_id": None},
 }
 """Section 6 of the design: every tool's parameters in order, required or with their default; None is no default."""
 
 TYPES = {
     "integer": {"limit", "if_version"},
-    "boolean": {"pinned", "include_past", "history"},
-    "array": {"topics"},
+    "boolean": {"pinned", "include_past", "history", "dry_run"},
+    "array": {"topics", "messages", "operations"},
     "object": {"metadata"},
 }
 
@@ -57,6 +58,7 @@ REPLIES = {
     "get_memory": {"memory", "revisions"},
     "update_memory": {"outcome", "memory", "change_id"},
     "delete_memory": {"memories", "change_id"},
+    "extract_memories": {"outcome", "decided_by", "operations", "skipped", "change_id", "worksheet"},
     "undo": {"operations", "change_id"},
 }
 
@@ -217,7 +219,8 @@ async def test_every_tool_is_fully_described(config: Config, mode: Mode) -> None
     reading = [name for name, tool in listed.items() if tool.annotations and tool.annotations.read_only_hint]
     destroying = [name for name, tool in listed.items() if tool.annotations and tool.annotations.destructive_hint]
     assert reading == ["search_memories", "list_memories", "get_memory"]
-    assert destroying == ["add_memory", "update_memory", "delete_memory", "undo"]  # an add with a key replaces
+    # An add with a key replaces.
+    assert destroying == ["add_memory", "update_memory", "delete_memory", "extract_memories", "undo"]
 
 
 @pytest.mark.promise("P8")
@@ -306,6 +309,10 @@ async def test_every_reply_holds_what_its_output_schema_says_and_no_nulls(
         await checked("get_memory", key="drink", history=True)
         await checked("delete_memory", id=[first["id"], bare["id"]])
         await checked("undo")
+        await checked("extract_memories", text="I drink tea")
+        decided = [{"op": "add", "content": "Has a cat"}, {"op": "update", "id": bare["id"], "content": "Drinks tea"}]
+        await checked("extract_memories", operations=[*decided, {"op": "delete", "id": "unknown"}], dry_run=True)
+        await checked("extract_memories", operations=[*decided, {"op": "none", "reason": "small talk"}, 5])
     for tool, fields in REPLIES.items():
         assert fields <= seen[tool], tool
 
@@ -313,7 +320,7 @@ async def test_every_reply_holds_what_its_output_schema_says_and_no_nulls(
 SELECTED = [
     pytest.param(("core",), [*TABLE], id="a profile"),
     pytest.param(("core", "-undo"), [name for name in TABLE if name != "undo"], id="without one"),
-    pytest.param(("core", "-undo", "-delete_memory"), [*TABLE][:5], id="without two"),
+    pytest.param(("core", "-undo", "-extract_memories"), [*TABLE][:6], id="without two"),
     pytest.param(("undo", "add_memory"), ["add_memory", "undo"], id="single tools in the order of their profile"),
     pytest.param(("core", "-undo", "undo"), [*TABLE], id="taken away and given back"),
     pytest.param(("core", "core", "undo"), [*TABLE], id="named twice"),

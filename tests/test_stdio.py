@@ -204,10 +204,12 @@ async def test_every_tool_can_be_called_over_stdio(database: Path, mode: Mode) -
         await ok(client, "delete_memory", id=own)
         assert own in await refused(client, "get_memory", id=own)
         await ok(client, "undo")
+        sheet = (await ok(client, "extract_memories", text="I moved from Oslo"))["worksheet"]
+        assert [one["id"] for one in sheet["neighbours"]] == [own]
         assert len((await ok(client, "get_memory", key="city", history=True))["revisions"]) == 4
         assert (await ok(client, "list_memories"))["total"] == 1
         assert len((await client.read_resource(f"memory://memories/{own}")).contents) == 1
-        assert len((await client.list_tools()).tools) == 7
+        assert len((await client.list_tools()).tools) == 8
 
 
 @pytest.mark.promise("P7")
@@ -391,7 +393,7 @@ def test_a_file_that_cannot_be_used_is_a_tool_error_until_the_cause_is_gone(tmp_
         assert time.monotonic() - started < PROMPTLY
         for tool, arguments in (("add_memory", {"content": "Fact 1"}), ("list_memories", {})):
             assert str(database) in message_of(server.call(tool, **arguments))
-        assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 7
+        assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 8
         assert (database.read_bytes() if database.is_file() else b"") == before
         assert database.is_dir() or [one.name for one in database.parent.iterdir()] == ["memory.db"]
         database.rename(tmp_path / "away")
@@ -420,7 +422,7 @@ def test_a_path_that_is_no_text_and_cannot_be_used_is_a_tool_error_too(tmp_path:
     with Server(tmp_path, "--database", str(tmp_path / "file" / "\udcff.db")) as server:
         server.initialize()
         assert str(tmp_path / "file") in message_of(server.call("list_memories"))
-        assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 7
+        assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 8
 
 
 @pytest.mark.promise("P2")
@@ -433,7 +435,7 @@ def test_a_newer_version_that_takes_the_file_over_stops_writes_in_one_line(datab
             message = message_of(server.call("add_memory", content="Fact 2"))
             assert str(database) in message
             assert "newer" in message
-            assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 7
+            assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 8
             other.execute("UPDATE settings SET value = '1' WHERE name = 'min_writer'")
         assert not server.call("add_memory", content="Fact 2").get("isError")
 
@@ -491,7 +493,7 @@ def test_the_handshake_waits_for_no_database(database: Path, trouble: Any) -> No
         with serving(database) as server:
             started = time.monotonic()
             assert server.initialize()["serverInfo"]["name"] == "mcp-memory"
-            assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 7
+            assert len(server.reply(server.request("tools/list"))["result"]["tools"]) == 8
             assert time.monotonic() - started < PROMPTLY
             server.close()
             code, seconds = server.ended()
@@ -573,6 +575,9 @@ def test_no_socket_is_opened_and_no_process_started_while_serving_and_searching(
         assert len(found["structuredContent"]["hits"]) == 2
         for tool, arguments in (("list_memories", {}), ("delete_memory", {"id": own}), ("undo", {})):
             assert not server.call(tool, **arguments).get("isError")
+        told = server.call("extract_memories", text="I live in Bonn now")["structuredContent"]
+        decided = [{**told["worksheet"]["neighbours"][0], "op": "update", "content": "Lives in Bonn"}]
+        assert server.call("extract_memories", operations=decided)["structuredContent"]["change_id"]
         server.close()
         assert server.ended()[0] == 0
     assert log.read_text(encoding="utf-8").split() == ["socket.getaddrinfo"]  # the script's own, to prove the watch

@@ -150,7 +150,8 @@ class MemoryService:
             change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
             await turn.record(change, steps)
         self.vectors.want(user)
-        return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in steps), change_id=change.id)
+        shown = sorted(steps, key=lambda step: (step.operation != "delete", step.memory.row))
+        return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in shown), change_id=change.id)
 
     async def apply(
         self, user: str, operations: Sequence[Operation], origin: Origin, *, dry_run: bool = False

@@ -39,7 +39,10 @@ class UndoneStep(Value):
 
 
 class Undone(Value):
-    """`undone` is the change that no longer stands; undoing `change_id` is the redo."""
+    """`undone` is the change that no longer stands; undoing `change_id` is the redo.
+
+    Of the steps those that took a memory away stand first, each kind in the order in which the memories were created.
+    """
 
     undone: Change
     steps: tuple[UndoneStep, ...]
