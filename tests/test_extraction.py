@@ -317,7 +317,7 @@ async def test_the_operators_wishes_stand_in_every_prompt_and_worksheet(config: 
         assert "Topics to prefer: work, family" in one
 
 
-async def test_a_new_memory_records_which_version_of_which_prompt_decided(config: Config, clock: FakeClock) -> None:
+async def test_what_is_written_records_which_version_of_which_prompt_decided(config: Config, clock: FakeClock) -> None:
     async with scripted_endpoint() as endpoint:
         endpoint.chat.otherwise = MODEL
         async with connected(modelled(config, endpoint), "auto", clock) as client:
@@ -326,11 +326,14 @@ async def test_a_new_memory_records_which_version_of_which_prompt_decided(config
             await told(client, SAID[0])
             await ok(client, "extract_memories", operations=[{"op": "add", "content": "Has a cat"}])
             await ok(client, "add_memory", content="Has a dog")
+            bird = (await ok(client, "add_memory", content="Has a bird"))["memory"]["id"]
+            await ok(client, "extract_memories", operations=[{"op": "update", "id": bird, "content": "Has two birds"}])
     with closing(sqlite3.connect(config.path())) as file:
         stored = dict(file.execute("SELECT content, source FROM memories").fetchall())
         tools = [row[0] for row in file.execute("SELECT tool FROM changes ORDER BY seq")]
-    assert stored == {**dict.fromkeys(KNOWN[1], "extract-1"), "Has a cat": "worksheet-1", "Has a dog": None}
-    assert tools == ["extract_memories"] * 3 + ["add_memory"]
+    by_worksheet = dict.fromkeys(("Has a cat", "Has two birds"), "worksheet-1")
+    assert stored == {**dict.fromkeys(KNOWN[1], "extract-1"), **by_worksheet, "Has a dog": None}
+    assert tools == ["extract_memories"] * 3 + ["add_memory"] * 2 + ["extract_memories"]
 
 
 async def test_remembering_always_changes_the_instructions_only(config: Config) -> None:

@@ -179,7 +179,8 @@ class Planner:
         if key := one.given.get("key"):
             self._keys.add(key)
         self._touched.add(step.memory.row)
-        self._plan.steps.append(step.model_copy(update={"reason": why}))
+        decided = step.memory.model_copy(update={"source": self._origin.source or step.memory.source})
+        self._plan.steps.append(step.model_copy(update={"reason": why, "memory": decided}))
         deed = "update" if step.operation == "update" else one.operation.op  # an add with a key may come to that
         self._plan.done.append(Done(operation=deed, memory=shown, reason=why, former=former))
 
