@@ -37,7 +37,7 @@ def search(config: Config, asked: Asked) -> None:
     Raises:
         McpMemoryError: there is no such file, or the search cannot be made.
     """
-    _prepare(config)
+    prepare(config)
     click.echo(anyio.run(_found, config, asked))
 
 
@@ -47,7 +47,7 @@ def reindex(config: Config) -> None:
     Raises:
         McpMemoryError: there is no such file, or not everything could be done; what was done stays.
     """
-    _prepare(config)
+    prepare(config)
     with _progress() as tell:
         done = anyio.run(reindex_store, config, tell)
     click.echo(lines.reindexed(done))
@@ -68,7 +68,7 @@ async def _found(config: Config, asked: Asked) -> str:
         return json.dumps(data.found(found)) if asked.as_json else lines.found(found, app.zone)
 
 
-def _prepare(config: Config) -> None:
+def prepare(config: Config) -> None:
     """Logs as configured; an error where there is no file, which opening would create."""
     logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
     if config.ephemeral:

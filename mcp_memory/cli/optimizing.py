@@ -1,7 +1,6 @@
 """Tidying up the memories of one user from a terminal. Nothing here imports the SDK."""
 
 import json
-import logging
 import sys
 from typing import Literal
 
@@ -10,8 +9,8 @@ import click
 
 from mcp_memory import __version__
 from mcp_memory.app import open_app
+from mcp_memory.cli.memories import prepare
 from mcp_memory.config import Config
-from mcp_memory.errors import ConfigError, StoreUnavailable
 from mcp_memory.models import Origin, Value
 from mcp_memory.views import optimized
 
@@ -32,14 +31,7 @@ def optimize(config: Config, wish: Wish) -> None:
     Raises:
         McpMemoryError: there is no such file, or the plan cannot be made or carried out; nothing was written.
     """
-    logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
-    if config.ephemeral:
-        raise ConfigError("with ephemeral = true there is no file to work on; set it to false")
-    path = config.path()
-    try:
-        path.stat()
-    except OSError as error:
-        raise StoreUnavailable(path, f"{error.strerror}; name a file with --database") from error
+    prepare(config)
     click.echo(anyio.run(_optimized, config, wish))
 
 
