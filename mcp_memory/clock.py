@@ -12,7 +12,7 @@ ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 ID_LENGTH: Final = 12
 
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC like every time here; the suffix says so
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -42,7 +42,8 @@ class SystemClock:
 @lru_cache(4_096)
 def iso(micros: int) -> str:
     """`micros` since the epoch as ISO 8601 in UTC, to the millisecond (rounded down)."""
-    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds") + "Z"
+    moment = _EPOCH + timedelta(microseconds=micros)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 @lru_cache(4_096)

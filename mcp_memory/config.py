@@ -356,7 +356,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _put(target: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - a setting has any type until it is checked
+def _put(target: dict[str, Any], name: str, value: object) -> None:
     section, _, inner = name.rpartition(".")
     (target.setdefault(section, {}) if section else target)[inner] = value
 

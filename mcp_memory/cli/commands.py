@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Final, get_args
+from typing import BinaryIO, Final, get_args
 
 import click
 
 from mcp_memory import __version__, config
 from mcp_memory.cli import conversations, memories, optimizing
 from mcp_memory.errors import McpMemoryError
+from mcp_memory.extraction import transcripts
 
 HELP = """A long-term memory for any MCP client.
 
@@ -26,7 +27,7 @@ HELP = """A long-term memory for any MCP client.
 class OneLineErrors(click.Group):
     """Our own errors end a command with one line on stderr and exit code 2."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click declares it
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         try:
             return super().invoke(ctx)
@@ -89,10 +90,10 @@ def _settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None
 
 @main.command(epilog=_EPILOG)
 @_settings(*_OPTIONS)
-def serve(file: Path | None = None, **options: Any) -> None:  # noqa: ANN401 - checked by the configuration
+def serve(file: Path | None = None, **options: object) -> None:
     """Serve one client over stdio until it closes stdin."""
-    if options.get("tools") is not None:
-        options["tools"] = _listed(options["tools"])
+    if isinstance(tools := options.get("tools"), str):
+        options["tools"] = _listed(tools)
     loaded = config.load(file, os.environ, options)
     gc.disable()
     from mcp_memory.server.stdio import serve as serve_stdio  # noqa: PLC0415 - the SDK takes half a second to load
@@ -119,18 +120,24 @@ def search(
     user: str | None,
     database: str | None,
     topics: str,
-    **asked: Any,  # noqa: ANN401
+    **asked: object,
 ) -> None:
     """Print the memories that answer QUERY best."""
     loaded = config.load(file, os.environ, {"user": user, "database": database})
-    wanted = memories.Asked(query=query, topics=tuple(filter(None, _listed(topics))), **asked)
-    memories.search(loaded, wanted)
+    wanted = asked | {"query": query, "topics": tuple(filter(None, _listed(topics)))}
+    memories.search(loaded, memories.Asked.model_validate(wanted))
 
 
 @main.command(epilog=_EPILOG)
 @click.argument("transcript", metavar="FILE|-", type=click.File("rb"))
 @_settings("user", "database", "config")
-@click.option("--format", "form", metavar="F", default="auto", help="auto, jsonl, json or text (default: auto).")
+@click.option(
+    "--format",
+    metavar="F",
+    type=click.Choice(get_args(transcripts.Format)),
+    default="auto",
+    help="auto, jsonl, json or text (default: auto).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of extract_memories.")
 def extract(
@@ -138,8 +145,7 @@ def extract(
     file: Path | None,
     user: str | None,
     database: str | None,
-    form: str,
-    **wanted: bool,
+    **wanted: object,
 ) -> None:
     """Have the configured model turn a transcript into memories, as one change.
 
@@ -147,7 +153,8 @@ def extract(
     ChatGPT.
     """
     loaded = config.load(file, os.environ, {"user": user, "database": database})
-    conversations.extract(loaded, conversations.wanted(conversations.read(transcript), form, **wanted))
+    read = {"transcript": conversations.read(transcript)}
+    conversations.extract(loaded, conversations.Wanted.model_validate(wanted | read))
 
 
 @main.command(epilog=_EPILOG)
@@ -161,13 +168,13 @@ def extract(
 )
 @click.option("--apply", is_flag=True, help="Carry the plan out; without it, nothing is written.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of optimize_memories.")
-def optimize(file: Path | None, user: str | None, database: str | None, **wish: Any) -> None:  # noqa: ANN401
+def optimize(file: Path | None, user: str | None, database: str | None, **wish: object) -> None:
     """Merge memories that say the same, or remove what has expired: a plan first, then one change.
 
     summarize has the configured model merge related memories; without one it shows what would be asked.
     """
     loaded = config.load(file, os.environ, {"user": user, "database": database})
-    optimizing.optimize(loaded, optimizing.Wish(**wish))
+    optimizing.optimize(loaded, optimizing.Wish.model_validate(wish))
 
 
 @main.command(epilog=_EPILOG)

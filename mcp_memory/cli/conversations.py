@@ -5,12 +5,12 @@ import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import BinaryIO, get_args
+from typing import BinaryIO
 
 import anyio
 import click
 
-from mcp_memory import __version__, guard
+from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -27,18 +27,6 @@ class Wanted(Value):
     format: transcripts.Format = "auto"
     dry_run: bool = False
     as_json: bool = False
-
-
-def wanted(transcript: str, form: str, *, dry_run: bool, as_json: bool) -> Wanted:
-    """The wish, checked.
-
-    Raises:
-        InvalidInput: there is no such format.
-    """
-    for known in get_args(transcripts.Format):
-        if form == known:
-            return Wanted(transcript=transcript, format=known, dry_run=dry_run, as_json=as_json)
-    raise InvalidInput(f"--format {guard.shown(form)} is unknown; use {', '.join(get_args(transcripts.Format))}")
 
 
 def read(source: BinaryIO) -> str:

@@ -81,15 +81,15 @@ class Unusable(ValueError):
     """A reply that holds no list of operations; the message is for the model that is asked to repair it."""
 
 
-def listed(value: object) -> list[object]:
-    """The operations in a model's reply.
+def listed(value: object, name: str = "operations") -> list[object]:
+    """The list called `name` in a model's reply, or the reply itself where it is a list.
 
     Raises:
         Unusable: there is no such list.
     """
-    found = cast("Mapping[str, object]", value).get("operations") if isinstance(value, Mapping) else value
+    found = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else value
     if not isinstance(found, list):
-        raise Unusable('the JSON must be an object with a list "operations"')
+        raise Unusable(f'the JSON must be an object with a list "{name}"')
     return cast("list[object]", found)
 
 

@@ -7,12 +7,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mcp_memory import guard, prompts
 from mcp_memory.errors import InvalidInput, ModelError
+from mcp_memory.extraction.decision import listed
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
 from mcp_memory.models import LeftOut, Memory, Origin, Value
 from mcp_memory.service import MemoryService
@@ -233,11 +234,7 @@ def _results_in(reply: str) -> list[_Result | None]:
     Raises:
         ValueError: it holds no list of them.
     """
-    value = json_in(reply)
-    found = cast("Mapping[str, object]", value).get("results") if isinstance(value, Mapping) else value
-    if not isinstance(found, list):
-        raise ValueError('the JSON must be an object with a list "results"')  # noqa: TRY004 - for the model to repair
-    return [_result(one) for one in cast("list[object]", found)[:MOST_RESULTS]]
+    return [_result(one) for one in listed(json_in(reply), "results")[:MOST_RESULTS]]
 
 
 def _result(one: object) -> _Result | None:

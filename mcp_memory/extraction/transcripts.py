@@ -42,7 +42,7 @@ class _Said(NamedTuple):
     message: Message
 
 
-def parse(data: str, zone: tzinfo | None, format: Format = "auto") -> tuple[Message, ...]:  # noqa: A002 - the option's name
+def parse(data: str, zone: tzinfo | None, form: Format = "auto") -> tuple[Message, ...]:
     """The messages of a file, one conversation after the other in order of their first times.
 
     Times without an offset are in `zone`.
@@ -53,7 +53,7 @@ def parse(data: str, zone: tzinfo | None, format: Format = "auto") -> tuple[Mess
     data = data.removeprefix("\ufeff")
     if not data.strip():
         raise InvalidInput(f"the transcript is empty; give {_UNDERSTOOD}")
-    match format:
+    match form:
         case "text":
             return spoken("the transcript", data)
         case "json":

@@ -52,7 +52,7 @@ def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
         ),
         structured_output=True,
     )
-    parameters: dict[str, Any] = tidy(tool.parameters)
+    parameters = tidy(tool.parameters)
     parameters["additionalProperties"] = False
     if not show_user:
         del parameters["properties"][PARAMETER]
@@ -60,30 +60,33 @@ def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
     metadata = tool.fn_metadata
     arguments = _Arguments(
         arg_model=metadata.arg_model,
-        output_schema=tidy(metadata.output_schema),
+        output_schema=tidy(metadata.output_schema) if metadata.output_schema else None,
         output_model=metadata.output_model,
         wrap_output=metadata.wrap_output,
     )
     return tool.model_copy(update={"parameters": _without_empty(parameters), "fn_metadata": arguments})
 
 
-def tidy(schema: object) -> Any:  # noqa: ANN401 - any JSON value
+def tidy(schema: Mapping[str, object]) -> dict[str, Any]:
     """`schema` without titles, null branches and null defaults."""
-    if isinstance(schema, list):
-        return [tidy(item) for item in cast("list[object]", schema)]
-    if not isinstance(schema, Mapping):
-        return schema
     kept: dict[str, Any] = {
-        keyword: _tidy_named(value) if keyword in {"properties", "$defs"} else tidy(value)
-        for keyword, value in cast("Mapping[str, object]", schema).items()
+        keyword: _tidy_named(value) if keyword in {"properties", "$defs"} else _tidied(value)
+        for keyword, value in schema.items()
         if keyword != "title" and not (keyword == "default" and value is None)
     }
     return _without_null(kept)
 
 
+def _tidied(value: object) -> object:
+    """What stands behind a keyword: a schema, a list with schemas in it, or plain JSON."""
+    if isinstance(value, list):
+        return [_tidied(item) for item in cast("list[object]", value)]
+    return tidy(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
+
+
 def _tidy_named(schemas: object) -> dict[str, Any]:
     """Schemas by name: here a key may be called `title`."""
-    return {name: tidy(value) for name, value in cast("Mapping[str, object]", schemas).items()}
+    return {name: _tidied(value) for name, value in cast("Mapping[str, object]", schemas).items()}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

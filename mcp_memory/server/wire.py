@@ -7,7 +7,7 @@ text cut in the middle of an emoji is sent as half of a surrogate pair.
 import json
 import re
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Final, Protocol, Self, cast
 
 import anyio
 from mcp.shared.message import SessionMessage
@@ -20,10 +20,24 @@ _ID: Final = re.compile(r'"id"\s*:\s*(?:(\d{1,15})|"([^"\\]{1,200})")')
 _SHOWN: Final = 200
 
 
+class _Source(Protocol):
+    """What the SDK's streams are read by; their own types are private."""
+
+    async def receive(self) -> SessionMessage | Exception: ...
+    async def aclose(self) -> None: ...
+
+
+class _Sink(Protocol):
+    """What they are written by."""
+
+    async def send(self, item: SessionMessage, /) -> None: ...
+    async def aclose(self) -> None: ...
+
+
 class AnsweredStream:
     """What the SDK reads from stdin; unreadable lines with an id are answered with a parse error on `write`."""
 
-    def __init__(self, read: Any, write: Any) -> None:  # noqa: ANN401 - the SDK's stream types are private
+    def __init__(self, read: _Source, write: _Sink) -> None:
         self._read = read
         self._write = write
 
@@ -34,7 +48,7 @@ class AnsweredStream:
             anyio.EndOfStream: stdin has ended.
         """
         while True:
-            item: SessionMessage | Exception = await self._read.receive()
+            item = await self._read.receive()
             answer = _answer(item) if isinstance(item, ValidationError) else None
             if answer is None:
                 return item
@@ -65,7 +79,7 @@ class AnsweredStream:
 class NoticedStream:
     """What the SDK writes to stdout; `replied` is set when the first message, the handshake's reply, is on its way."""
 
-    def __init__(self, write: Any, replied: anyio.Event) -> None:  # noqa: ANN401 - as above
+    def __init__(self, write: _Sink, replied: anyio.Event) -> None:
         self._write = write
         self._replied = replied
 
