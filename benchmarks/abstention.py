@@ -18,7 +18,8 @@ from benchmarks.baselines import STOP_WORDS
 from benchmarks.common import EVAL, Conversation, EvalSet, distinct, read_set, record, sampled
 from benchmarks.measures import Asked, Point, answered, curve, found_at, highest
 from benchmarks.retrieval import Door, Notes, Reply, remember, service_door
-from mcp_memory.config import Config, SearchConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import SearchConfig
 
 LOSSES: Final = (0.01, 0.02, 0.03, 0.05)
 DEFAULT_LOSS: Final = 0.01

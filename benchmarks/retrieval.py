@@ -17,10 +17,11 @@ from benchmarks.baselines import Baseline, available
 from benchmarks.common import EVAL, Conversation, EvalSet, distinct, read_set, record, sampled
 from benchmarks.measures import COLUMNS, DEPTHS, Interval, intervals, measures
 from mcp_memory.app import open_app
-from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
+from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
+from mcp_memory.sections import EmbeddingConfig, SearchConfig
 from mcp_memory.server import build_server
 
 OURS: Final = "mcp-memory"

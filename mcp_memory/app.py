@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from mcp_memory.clock import Clock, SystemClock, zone_named
-from mcp_memory.config import Config, EmbeddingConfig
+from mcp_memory.config import Config
 from mcp_memory.embed.base import Embedder
 from mcp_memory.embed.builtin import BuiltinEmbedder
 from mcp_memory.embed.openai import OpenAIEmbedder
@@ -16,6 +16,7 @@ from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction.extractor import Extractor
 from mcp_memory.extraction.summarize import Summarizer
 from mcp_memory.llm.openai import OpenAIModel
+from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Reindexed
 from mcp_memory.service.reindex import Tell, reindex

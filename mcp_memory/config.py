@@ -3,21 +3,28 @@
 The only reader of the environment and of the configuration file.
 """
 
-import difflib
 import logging
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
-from mcp_memory.text import LANGUAGES
+from mcp_memory.sections import (
+    EmbeddingConfig,
+    EndpointConfig,
+    ExtractionConfig,
+    LlmConfig,
+    SearchConfig,
+    StoreConfig,
+    nearest,
+)
 
 PREFIX: Final = "MCP_MEMORY_"
 APP_NAME: Final = "mcp-memory"
@@ -42,109 +49,6 @@ _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extrac
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 _log = logging.getLogger(__name__)
-
-
-class StoreConfig(Value):
-    """How the database file is used."""
-
-    lock_timeout: float = Field(default=10.0, gt=0, le=600, description="Seconds a write may wait for other processes.")
-
-
-class SearchConfig(Value):
-    """How memories are found."""
-
-    min_score: float = Field(
-        default=0.25,
-        ge=0,
-        le=1,
-        description="Nothing is relevant if no hit has this score; hits below half of it are left out.",
-    )
-    languages: tuple[str, ...] = Field(
-        default=("english",), description="Languages whose word forms are folded; belongs to the file, see reindex."
-    )
-    cache_mb: int = Field(
-        default=256, ge=1, le=65_536, description="Memory for the search caches of all users, in MB of 2**20 bytes."
-    )
-
-    @field_validator("languages")
-    @classmethod
-    def _languages(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names:
-            raise ValueError("name at least one language")
-        for name in names:
-            if name not in LANGUAGES:
-                raise ValueError(f"no language {name!r}{_nearest(name, list(LANGUAGES))}")
-        return tuple(dict.fromkeys(names))
-
-
-class EndpointConfig(Value):
-    """An endpoint that speaks OpenAI's API."""
-
-    model: str = Field(default="", description="Name of the endpoint's model.")
-    base_url: str = Field(default="", description="The endpoint; empty: OpenAI's own.")
-    api_key_env: str = Field(default="OPENAI_API_KEY", description="The variable that holds the endpoint's key.")
-    api_key: SecretStr = Field(default=SecretStr(""), exclude=True, description="From that variable; no setting.")
-
-
-class EmbeddingConfig(EndpointConfig):
-    """What makes the vectors of the semantic arm. The model belongs to the file; see reindex."""
-
-    provider: Literal["builtin", "openai", "none"] = Field(
-        default="builtin",
-        description='"builtin": the table in the package; "openai": any endpoint that speaks its API; "none".',
-    )
-    dimensions: int = Field(default=0, ge=0, le=8192, description="Asked of the model; 0: its own.")
-    batch: int = Field(default=100, ge=1, le=2048, description="Texts sent in one request.")
-    timeout: float = Field(default=5.0, gt=0, le=600, description="Seconds a search or a write waits for it.")
-
-    @model_validator(mode="after")
-    def _model_named(self) -> Self:
-        if self.provider == "openai" and not self.model:
-            raise ValueError("embedding.model must name the endpoint's model")
-        return self
-
-
-class LlmConfig(EndpointConfig):
-    """The chat model that decides what becomes a memory. Without `model` nothing is ever sent."""
-
-    timeout: float = Field(default=60.0, gt=0, le=3600, description="Seconds one reply may take, tries included.")
-    max_retries: int = Field(default=2, ge=0, le=10, description="Tries after a failure that may pass by itself.")
-    max_tokens: int = Field(default=4096, ge=16, le=1_000_000, description="Length of a reply, reasoning included.")
-    temperature: float | None = Field(
-        default=0.0, ge=0, le=2, description='Chance in the wording; "": none is sent, the model keeps its own.'
-    )
-
-    @field_validator("temperature", mode="before")
-    @classmethod
-    def _none_sent(cls, given: object) -> object:
-        return None if given == "" else given
-
-
-class ExtractionConfig(Value):
-    """How memories are made out of conversations."""
-
-    instructions: tuple[str, ...] = Field(default=(), description="What to remember and what to ignore, in sentences.")
-    topics: tuple[str, ...] = Field(default=(), description="Topics to prefer for what is remembered.")
-    max_neighbours: int = Field(default=20, ge=1, le=100, description="Known memories a decision has in view.")
-    chunk_tokens: int = Field(
-        default=3000, ge=600, le=100_000, description="Length at which a conversation is divided, in tokens."
-    )
-    mode: Literal["agentic", "always"] = Field(
-        default="agentic", description='"agentic": the agent decides when; "always": after each exchange.'
-    )
-
-    @field_validator("instructions")
-    @classmethod
-    def _sentences(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.strip() for one in given if one.strip()))
-
-    @field_validator("topics")
-    @classmethod
-    def _topics(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(dict.fromkeys(topic for one in given if one.strip() for topic in guard.topics([one])))
-        except InvalidInput as error:
-            raise ValueError(str(error)) from error
 
 
 class Config(Value):
@@ -293,7 +197,7 @@ def _chosen(entries: Sequence[str]) -> tuple[str, ...]:
     for entry in entries:
         name = entry.removeprefix("-")
         if name not in TOOL_PROFILES and name not in known:
-            raise ValueError(f"no tool or profile {name!r}{_nearest(name, [*TOOL_PROFILES, *known])}")
+            raise ValueError(f"no tool or profile {name!r}{nearest(name, [*TOOL_PROFILES, *known])}")
         named = set(TOOL_PROFILES.get(name, (name,)))
         chosen = chosen - named if entry.startswith("-") else chosen | named
     return tuple(name for name in known if name in chosen)
@@ -336,7 +240,7 @@ def _read(source: Path, *, required: bool) -> dict[str, Any]:
 def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str, prefix: str) -> None:
     for name, value in given.items():
         if name not in _settable(section):
-            raise ConfigError(f"{source}: unknown setting {prefix}{name}{_nearest(name, _settable(section))}")
+            raise ConfigError(f"{source}: unknown setting {prefix}{name}{nearest(name, _settable(section))}")
         annotation = section.model_fields[name].annotation
         if isinstance(annotation, type) and issubclass(annotation, Value):
             if not isinstance(value, dict):
@@ -352,7 +256,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if name in known:
             found[known[name]] = [part.strip() for part in value.split(",")] if known[name] in _LISTS else value
         elif name.startswith(PREFIX):
-            _log.warning("%s is no setting of mcp-memory%s; ignored", name, _nearest(name, list(known)))
+            _log.warning("%s is no setting of mcp-memory%s; ignored", name, nearest(name, list(known)))
     return found
 
 
@@ -368,8 +272,3 @@ def _dotted(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _dotted(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

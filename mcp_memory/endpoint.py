@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import anyio
 from pydantic import AnyHttpUrl, ValidationError
 
-from mcp_memory.config import EndpointConfig
+from mcp_memory.sections import EndpointConfig
 from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:

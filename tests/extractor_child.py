@@ -5,9 +5,10 @@ from multiprocessing.connection import Connection
 import anyio
 
 from mcp_memory.app import open_app
-from mcp_memory.config import Config, ExtractionConfig, LlmConfig
+from mcp_memory.config import Config
 from mcp_memory.extraction.conversation import Message
 from mcp_memory.models import Origin
+from mcp_memory.sections import ExtractionConfig, LlmConfig
 
 ORIGIN = Origin(tool="extract_memories", client="child")
 

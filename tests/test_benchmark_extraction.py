@@ -15,9 +15,10 @@ from benchmarks.dialogues import OWN, Dialogue, DialogueSet, Fact, joined, read_
 from benchmarks.extraction import figures, measure, table
 from benchmarks.facts import LATIN, judged, pooled, says, tongue
 from mcp_memory.clock import SystemClock
-from mcp_memory.config import Config, LlmConfig
+from mcp_memory.config import Config
 from mcp_memory.errors import ModelError
 from mcp_memory.extraction.conversation import Message, read
+from mcp_memory.sections import LlmConfig
 from mcp_memory.testing import Chat, Computed, Raw, Received, ScriptedEndpoint, Status, scripted_endpoint
 from mcp_memory.text.tokens import estimate
 

@@ -12,9 +12,9 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from mcp_memory.config import EmbeddingConfig
 from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import EmbeddingError
+from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.testing import (
     Altered,
     Chat,
@@ -517,7 +517,7 @@ async def test_a_call_in_flight_when_it_closes_ends_in_one_line() -> None:
 CHILD = """
 import os, sys, threading
 import anyio
-from mcp_memory.config import EmbeddingConfig
+from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import EmbeddingError
 

@@ -15,7 +15,8 @@ from mcp.client.session import SamplingFnT
 from mcp.types import CreateMessageRequestParams, CreateMessageResult, ErrorData, ImageContent, TextContent
 
 from mcp_memory.app import App, open_app
-from mcp_memory.config import Config, ExtractionConfig, LlmConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import ExtractionConfig, LlmConfig
 from mcp_memory.server import build_server
 from mcp_memory.testing import Chat, Closed, Computed, FakeClock, Reply, ScriptedEndpoint, Status, scripted_endpoint
 from mcp_memory.text.tokens import estimate

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from mcp import Client, StdioServerParameters
 
 from mcp_memory.clock import SystemClock
-from mcp_memory.config import Config, ExtractionConfig, LlmConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import ExtractionConfig, LlmConfig
 from mcp_memory.testing import (
     Chat,
     Closed,

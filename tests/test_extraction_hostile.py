@@ -12,7 +12,8 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
-from mcp_memory.config import Config, LlmConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import LlmConfig
 from mcp_memory.testing import Chat, Computed, Held, Received, ScriptedEndpoint, scripted_endpoint
 from tests.dialogue import asked, prompt_of
 from tests.support import call, connected, ok, refused, text

@@ -13,10 +13,10 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from mcp_memory.config import LlmConfig
 from mcp_memory.errors import ModelError
 from mcp_memory.llm.base import ChatMessage, json_in
 from mcp_memory.llm.openai import OpenAIModel
+from mcp_memory.sections import LlmConfig
 from mcp_memory.testing import (
     Chat,
     Closed,
@@ -426,7 +426,7 @@ async def test_it_closes_before_use_and_twice_and_opens_again() -> None:
 CHILD = """
 import sys, threading
 import anyio
-from mcp_memory.config import LlmConfig
+from mcp_memory.sections import LlmConfig
 from mcp_memory.llm.base import ChatMessage
 from mcp_memory.llm.openai import OpenAIModel
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from mcp import Client
 
-from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import EmbeddingConfig, SearchConfig
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, call, connected, ok, text
 

@@ -13,9 +13,10 @@ from mcp import Client
 
 from mcp_memory.app import open_app
 from mcp_memory.cli import main
-from mcp_memory.config import Config, EmbeddingConfig, LlmConfig
+from mcp_memory.config import Config
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
+from mcp_memory.sections import EmbeddingConfig, LlmConfig
 from mcp_memory.service.outcomes import Merging
 from mcp_memory.testing import Chat, Closed, Computed, FakeClock, Received, ScriptedEndpoint, scripted_endpoint
 from mcp_memory.text import Analyzer

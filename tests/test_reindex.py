@@ -12,9 +12,10 @@ import pytest
 from mcp import Client
 
 from mcp_memory.app import open_app, open_store, reindex_store
-from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
+from mcp_memory.config import Config
 from mcp_memory.errors import EmbeddingError, StoreUnavailable
 from mcp_memory.models import Filter, Step
+from mcp_memory.sections import EmbeddingConfig, SearchConfig
 from mcp_memory.service.outcomes import Reindexed
 from mcp_memory.service.reindex import WRITES, Progress
 from mcp_memory.testing import Closed, FakeClock, Held, ScriptedEndpoint, Status, Vectors, scripted_endpoint

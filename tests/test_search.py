@@ -8,8 +8,9 @@ import pytest
 from mcp import Client
 
 from mcp_memory.app import open_app
-from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
+from mcp_memory.config import Config
 from mcp_memory.models import Hit
+from mcp_memory.sections import EmbeddingConfig, SearchConfig
 from mcp_memory.service.outcomes import Found
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, connected, ok

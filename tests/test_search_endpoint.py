@@ -14,7 +14,8 @@ from mcp import Client
 from pydantic import SecretStr
 
 from mcp_memory.app import open_app, open_store
-from mcp_memory.config import Config, EmbeddingConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.testing import (
     Altered,
     Closed,

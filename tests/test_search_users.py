@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcp_memory.app import App, open_app, open_store
-from mcp_memory.config import Config, EmbeddingConfig, SearchConfig
+from mcp_memory.config import Config
 from mcp_memory.guard import Fields
 from mcp_memory.models import LeftOut, Origin, Step
+from mcp_memory.sections import EmbeddingConfig, SearchConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.testing import FakeClock
 from tests.store.conformance import a_memory, write

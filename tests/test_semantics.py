@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 import pytest
 
-from mcp_memory.config import Config, EmbeddingConfig
+from mcp_memory.config import Config
+from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, call, connected, ok, refused, text
 

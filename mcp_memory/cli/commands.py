@@ -4,14 +4,14 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final, get_args
+from typing import BinaryIO, get_args
 
 import click
 
 from mcp_memory import __version__, config
 from mcp_memory.cli import conversations, memories, optimizing
+from mcp_memory.cli.options import EPILOG, OPTIONS, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
 
@@ -53,43 +53,8 @@ def main(ctx: click.Context) -> None:
         ctx.invoke(serve)
 
 
-_OPTIONS: Final = {
-    "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
-    "database": click.option("--database", metavar="PATH", help="The SQLite file."),
-    "config": click.option(
-        "--config",
-        "file",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="A TOML file of settings (default: see below, if there).",
-    ),
-    "identity": click.option(
-        "--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."
-    ),
-    "tools": click.option(
-        "--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."
-    ),
-    "agent": click.option("--agent", metavar="A", help="Name of the agent, recorded on what it writes."),
-    "team": click.option("--team", metavar="T", help="Name of the agent's team."),
-    "ephemeral": click.option("--ephemeral", is_flag=True, default=None, help="Keep memories in this process only."),
-    "log_level": click.option("--log-level", metavar="L", help="debug, info, warning or error; logs go to stderr."),
-}
-_EPILOG: Final = f"\b\nDefault settings file: {config.default_file()}"  # \b: a path is never wrapped
-
-
-def _settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options that set these settings, on top of the environment and the file."""
-
-    def optional(command: Callable[..., None]) -> Callable[..., None]:
-        for name in reversed(names):
-            command = _OPTIONS[name](command)
-        return command
-
-    return optional
-
-
-@main.command(epilog=_EPILOG)
-@_settings(*_OPTIONS)
+@main.command(epilog=EPILOG)
+@settings(*OPTIONS)
 def serve(file: Path | None = None, **options: object) -> None:
     """Serve one client over stdio until it closes stdin."""
     if isinstance(tools := options.get("tools"), str):
@@ -103,9 +68,9 @@ def serve(file: Path | None = None, **options: object) -> None:
     serve_stdio(loaded)
 
 
-@main.command(epilog=_EPILOG)
+@main.command(epilog=EPILOG)
 @click.argument("query")
-@_settings("user", "database", "config")
+@settings("user", "database", "config")
 @click.option("--limit", metavar="N", type=int, default=10, help="How many hits at most (default: 10).")
 @click.option("--topics", metavar="LIST", default="", help="Any of these topics, with commas.")
 @click.option("--since", metavar="TIME", help="Updated then or later: 7d, 12h, 2w ago or an ISO date-time.")
@@ -128,9 +93,9 @@ def search(
     memories.search(loaded, memories.Asked.model_validate(wanted))
 
 
-@main.command(epilog=_EPILOG)
+@main.command(epilog=EPILOG)
 @click.argument("transcript", metavar="FILE|-", type=click.File("rb"))
-@_settings("user", "database", "config")
+@settings("user", "database", "config")
 @click.option(
     "--format",
     metavar="F",
@@ -157,8 +122,8 @@ def extract(
     conversations.extract(loaded, conversations.Wanted.model_validate(wanted | read))
 
 
-@main.command(epilog=_EPILOG)
-@_settings("user", "database", "config")
+@main.command(epilog=EPILOG)
+@settings("user", "database", "config")
 @click.option(
     "--strategy",
     metavar="S",
@@ -177,8 +142,8 @@ def optimize(file: Path | None, user: str | None, database: str | None, **wish: 
     optimizing.optimize(loaded, optimizing.Wish.model_validate(wish))
 
 
-@main.command(epilog=_EPILOG)
-@_settings("database", "config")
+@main.command(epilog=EPILOG)
+@settings("database", "config")
 def reindex(file: Path | None, database: str | None) -> None:
     """Give the file this configuration's search languages and embedding model.
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mcp_memory.config import EmbeddingConfig
 from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import EmbeddingError
+from mcp_memory.sections import EmbeddingConfig
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,6 @@ from typing import Any, Final, Literal
 
 from mcp_memory import prompts
 from mcp_memory.clock import Clock
-from mcp_memory.config import ExtractionConfig
 from mcp_memory.errors import InvalidInput, ModelError
 from mcp_memory.extraction.chunks import Chunk, chunks
 from mcp_memory.extraction.conversation import Message
@@ -14,6 +13,7 @@ from mcp_memory.extraction.decision import SCHEMA, decided, listed
 from mcp_memory.extraction.draft import NEW, Draft, Known
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
 from mcp_memory.models import Memory, Origin, Value
+from mcp_memory.sections import ExtractionConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Applied
 

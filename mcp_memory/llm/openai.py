@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_memory.config import LlmConfig
 from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import ModelError
 from mcp_memory.llm.base import ChatMessage, Completion, json_in
+from mcp_memory.sections import LlmConfig
 from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:

@@ -1,139 +1,26 @@
-"""The plain store: dictionaries in this process, gone when it ends. The reference for what every verb means."""
+"""The plain store itself."""
 
 import itertools
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import anyio
 
 from mcp_memory.models import (
     Candidates,
-    Change,
     Filter,
     Memory,
     Page,
     Past,
     Postings,
     Revision,
-    State,
-    Step,
     Vector,
-    fingerprint,
 )
 from mcp_memory.store.base import FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.ephemeral.shelf import EphemeralTransaction, Shelf, Superseded, current, differs, lives
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
-
-
-@dataclass(frozen=True)
-class _Superseded:
-    wording: Memory
-    by: int
-    until: int
-
-
-@dataclass
-class _Shelf:
-    """Everything of one user. A transaction works on a copy, which replaces the shelf when it commits."""
-
-    last_seq: int = 0
-    memories: dict[int, Memory] = field(default_factory=dict[int, Memory])
-    changes: dict[int, Change] = field(default_factory=dict[int, Change])
-    revisions: list[Revision] = field(default_factory=list[Revision])
-    superseded: list[_Superseded] = field(default_factory=list[_Superseded])
-    vectors: dict[int, Vector] = field(default_factory=dict[int, Vector])
-
-    def copy(self) -> "_Shelf":
-        return _Shelf(
-            self.last_seq,
-            dict(self.memories),
-            dict(self.changes),
-            list(self.revisions),
-            list(self.superseded),
-            dict(self.vectors),
-        )
-
-    def stands(self, change: int) -> bool:
-        return self.changes[change].undone_by is None
-
-
-class EphemeralTransaction:
-    """One user's turn to write; see `store.base.Transaction`."""
-
-    def __init__(self, shelf: _Shelf, numbers: Iterable[int]) -> None:
-        self._shelf = shelf
-        self._numbers = iter(numbers)
-        expiries = (memory.expires_at for memory in shelf.memories.values() if memory.expires_at is not None)
-        self.first_expiry: int | None = min(expiries, default=None)
-
-    async def memories(self, ids: Sequence[str]) -> list[Memory]:
-        """Those of `ids` that exist, also expired ones."""
-        return [memory for memory in self._shelf.memories.values() if memory.id in set(ids)]
-
-    async def twins(self, text_fingerprint: bytes | None, key: str | None) -> list[Memory]:
-        """The memories that hold this text or this key, also expired ones."""
-        return [
-            memory
-            for memory in self._shelf.memories.values()
-            if fingerprint(memory.content) == text_fingerprint or (key is not None and memory.key == key)
-        ]
-
-    async def expired(self, now: int, limit: int) -> list[Memory]:
-        """At most `limit` memories whose time has passed."""
-        gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
-        return sorted(gone, key=lambda memory: (memory.expires_at or 0, memory.row))[:limit]
-
-    async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
-        """Write `steps` as one change."""
-        seq = next(self._numbers)
-        change = change.model_copy(update={"seq": seq})
-        self._shelf.changes[seq] = change
-        if change.undoes is not None:
-            self._flip(change.undoes, seq)
-        return [self._write(change, step) for step in steps]
-
-    async def change(self, change_id: str) -> Change | None:
-        """The change of that id."""
-        return next((change for change in self._shelf.changes.values() if change.id == change_id), None)
-
-    async def latest_undoable(self) -> Change | None:
-        """The newest change that is not undone, not an undo and not the system's own."""
-        return max(filter(_walks_back, self._shelf.changes.values()), key=lambda change: change.seq, default=None)
-
-    async def revisions_of(self, change: Change) -> list[Revision]:
-        """What `change` wrote, in the order written."""
-        return [_current(self._shelf, one) for one in self._shelf.revisions if one.change.seq == change.seq]
-
-    async def history(self, row: int) -> list[Revision]:
-        """Every version of the memory at `row`, oldest first."""
-        return [_current(self._shelf, revision) for revision in self._shelf.revisions if revision.memory.row == row]
-
-    def _write(self, change: Change, step: Step) -> Memory:
-        self._shelf.last_seq += 1
-        seq = self._shelf.last_seq
-        memory = step.memory.model_copy(update={"row": step.memory.row or seq, "seq": seq})
-        former = self._shelf.memories.pop(memory.row, None)
-        if step.operation not in {"delete", "expire"}:
-            self._shelf.memories[memory.row] = memory
-        if step.vector is not None:
-            self._shelf.vectors[memory.row] = step.vector
-        elif former is None or former.content != memory.content or memory.row not in self._shelf.memories:
-            self._shelf.vectors.pop(memory.row, None)
-        revision = Revision(memory=memory, operation=step.operation, reason=step.reason, change=change)
-        self._shelf.revisions.append(revision)
-        if step.supersedes is not None:
-            self._shelf.superseded.append(_Superseded(step.supersedes, change.seq, memory.worded_at))
-        return memory
-
-    def _flip(self, undone: int, by: int) -> None:
-        undoer: int | None = by
-        target: int | None = undone
-        while target is not None:
-            change = self._shelf.changes[target]
-            self._shelf.changes[target] = change.model_copy(update={"undone_by": undoer})
-            undoer = target if undoer is None else None
-            target = change.undoes
 
 
 class EphemeralStore:
@@ -142,7 +29,7 @@ class EphemeralStore:
     def __init__(self, settings: FileSettings = FileSettings()) -> None:  # noqa: B008 - a frozen value
         self.settings = settings
         self._analyzer = Analyzer(settings.languages)
-        self._shelves: dict[str, _Shelf] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._lock = anyio.Lock()
         self._numbers = itertools.count(1)
 
@@ -175,7 +62,7 @@ class EphemeralStore:
         shelf = self._shelf(user)
         rows = [(row, self._terms(memory), memory) for row, memory in sorted(shelf.memories.items())]
         found = _arranged(rows, terms, scope, shelf.vectors, depth)
-        living = np.array([_lives(memory, scope.now) for _, _, memory in rows], np.bool_)
+        living = np.array([lives(memory, scope.now) for _, _, memory in rows], np.bool_)
 
         asked = found.postings
         alive = living[asked.places]
@@ -215,7 +102,7 @@ class EphemeralStore:
         """Every version of one memory, oldest first."""
         shelf = self._shelf(user)
         last = next((one.memory.row for one in reversed(shelf.revisions) if one.memory.id == memory_id), None)
-        return [_current(shelf, revision) for revision in shelf.revisions if revision.memory.row == last]
+        return [current(shelf, revision) for revision in shelf.revisions if revision.memory.row == last]
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
         """At most `limit` wordings that have no vector, newest first."""
@@ -263,19 +150,19 @@ class EphemeralStore:
                 if row in writes and len(vector.codes) != dimensions:
                     del shelf.vectors[row]
 
-    def _shelf(self, user: str) -> _Shelf:
-        return self._shelves.get(user) or _Shelf()
+    def _shelf(self, user: str) -> Shelf:
+        return self._shelves.get(user) or Shelf()
 
     def _living(self, user: str, now: int) -> list[Memory]:
-        return [memory for memory in self._shelf(user).memories.values() if _lives(memory, now)]
+        return [memory for memory in self._shelf(user).memories.values() if lives(memory, now)]
 
-    def _past(self, user: str, now: int) -> list[tuple[_Superseded, Memory]]:
+    def _past(self, user: str, now: int) -> list[tuple[Superseded, Memory]]:
         shelf = self._shelf(user)
         living = {memory.row: memory for memory in self._living(user, now)}
         return [
             (past, living[past.wording.row])
             for past in shelf.superseded
-            if past.wording.row in living and shelf.stands(past.by) and _differs(past.wording, living[past.wording.row])
+            if past.wording.row in living and shelf.stands(past.by) and differs(past.wording, living[past.wording.row])
         ]
 
     def _terms(self, memory: Memory) -> list[str]:
@@ -315,23 +202,6 @@ def _arranged(
         scales=np.array([vector.scale if vector else 0 for vector in found], np.float32),
         current=len(rows),
     )
-
-
-def _lives(memory: Memory, now: int) -> bool:
-    return memory.state is State.ACTIVE and not memory.expired(now)
-
-
-def _differs(one: Memory, other: Memory) -> bool:
-    return fingerprint(one.content) != fingerprint(other.content)
-
-
-def _current(shelf: _Shelf, revision: Revision) -> Revision:
-    """`revision` with its change as it is marked now."""
-    return revision.model_copy(update={"change": shelf.changes[revision.change.seq]})
-
-
-def _walks_back(change: Change) -> bool:
-    return change.undone_by is None and change.undoes is None and not change.system
 
 
 def _keeps(scope: Filter, memory: Memory) -> bool:

@@ -1,0 +1,43 @@
+"""The options that commands share: those that set a setting, on top of the environment and the file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from mcp_memory import config
+
+OPTIONS: Final = {
+    "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
+    "database": click.option("--database", metavar="PATH", help="The SQLite file."),
+    "config": click.option(
+        "--config",
+        "file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A TOML file of settings (default: see below, if there).",
+    ),
+    "identity": click.option(
+        "--identity", metavar="MODE", help="fixed: one user; argument: every tool takes a user_id."
+    ),
+    "tools": click.option(
+        "--tools", metavar="LIST", help="Tool profiles and tools, with commas; -name takes one away."
+    ),
+    "agent": click.option("--agent", metavar="A", help="Name of the agent, recorded on what it writes."),
+    "team": click.option("--team", metavar="T", help="Name of the agent's team."),
+    "ephemeral": click.option("--ephemeral", is_flag=True, default=None, help="Keep memories in this process only."),
+    "log_level": click.option("--log-level", metavar="L", help="debug, info, warning or error; logs go to stderr."),
+}
+EPILOG: Final = f"\b\nDefault settings file: {config.default_file()}"  # \b: a path is never wrapped
+
+
+def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that set these settings, on top of the environment and the file."""
+
+    def optional(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return optional

@@ -1,0 +1,147 @@
+"""What the plain store holds of one user, and one user's turn to write."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mcp_memory.models import (
+    Change,
+    Memory,
+    Revision,
+    State,
+    Step,
+    Vector,
+    fingerprint,
+)
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A former wording, the change that superseded it (by seq) and when."""
+
+    wording: Memory
+    by: int
+    until: int
+
+
+@dataclass
+class Shelf:
+    """Everything of one user. A transaction works on a copy, which replaces the shelf when it commits."""
+
+    last_seq: int = 0
+    memories: dict[int, Memory] = field(default_factory=dict[int, Memory])
+    changes: dict[int, Change] = field(default_factory=dict[int, Change])
+    revisions: list[Revision] = field(default_factory=list[Revision])
+    superseded: list[Superseded] = field(default_factory=list[Superseded])
+    vectors: dict[int, Vector] = field(default_factory=dict[int, Vector])
+
+    def copy(self) -> "Shelf":
+        """A shelf of its own with the same things on it."""
+        return Shelf(
+            self.last_seq,
+            dict(self.memories),
+            dict(self.changes),
+            list(self.revisions),
+            list(self.superseded),
+            dict(self.vectors),
+        )
+
+    def stands(self, change: int) -> bool:
+        """Whether a change (by seq) has not been undone."""
+        return self.changes[change].undone_by is None
+
+
+class EphemeralTransaction:
+    """One user's turn to write; see `store.base.Transaction`."""
+
+    def __init__(self, shelf: Shelf, numbers: Iterable[int]) -> None:
+        self._shelf = shelf
+        self._numbers = iter(numbers)
+        expiries = (memory.expires_at for memory in shelf.memories.values() if memory.expires_at is not None)
+        self.first_expiry: int | None = min(expiries, default=None)
+
+    async def memories(self, ids: Sequence[str]) -> list[Memory]:
+        """Those of `ids` that exist, also expired ones."""
+        return [memory for memory in self._shelf.memories.values() if memory.id in set(ids)]
+
+    async def twins(self, text_fingerprint: bytes | None, key: str | None) -> list[Memory]:
+        """The memories that hold this text or this key, also expired ones."""
+        return [
+            memory
+            for memory in self._shelf.memories.values()
+            if fingerprint(memory.content) == text_fingerprint or (key is not None and memory.key == key)
+        ]
+
+    async def expired(self, now: int, limit: int) -> list[Memory]:
+        """At most `limit` memories whose time has passed."""
+        gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
+        return sorted(gone, key=lambda memory: (memory.expires_at or 0, memory.row))[:limit]
+
+    async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
+        """Write `steps` as one change."""
+        seq = next(self._numbers)
+        change = change.model_copy(update={"seq": seq})
+        self._shelf.changes[seq] = change
+        if change.undoes is not None:
+            self._flip(change.undoes, seq)
+        return [self._write(change, step) for step in steps]
+
+    async def change(self, change_id: str) -> Change | None:
+        """The change of that id."""
+        return next((change for change in self._shelf.changes.values() if change.id == change_id), None)
+
+    async def latest_undoable(self) -> Change | None:
+        """The newest change that is not undone, not an undo and not the system's own."""
+        return max(filter(_walks_back, self._shelf.changes.values()), key=lambda change: change.seq, default=None)
+
+    async def revisions_of(self, change: Change) -> list[Revision]:
+        """What `change` wrote, in the order written."""
+        return [current(self._shelf, one) for one in self._shelf.revisions if one.change.seq == change.seq]
+
+    async def history(self, row: int) -> list[Revision]:
+        """Every version of the memory at `row`, oldest first."""
+        return [current(self._shelf, revision) for revision in self._shelf.revisions if revision.memory.row == row]
+
+    def _write(self, change: Change, step: Step) -> Memory:
+        self._shelf.last_seq += 1
+        seq = self._shelf.last_seq
+        memory = step.memory.model_copy(update={"row": step.memory.row or seq, "seq": seq})
+        former = self._shelf.memories.pop(memory.row, None)
+        if step.operation not in {"delete", "expire"}:
+            self._shelf.memories[memory.row] = memory
+        if step.vector is not None:
+            self._shelf.vectors[memory.row] = step.vector
+        elif former is None or former.content != memory.content or memory.row not in self._shelf.memories:
+            self._shelf.vectors.pop(memory.row, None)
+        revision = Revision(memory=memory, operation=step.operation, reason=step.reason, change=change)
+        self._shelf.revisions.append(revision)
+        if step.supersedes is not None:
+            self._shelf.superseded.append(Superseded(step.supersedes, change.seq, memory.worded_at))
+        return memory
+
+    def _flip(self, undone: int, by: int) -> None:
+        undoer: int | None = by
+        target: int | None = undone
+        while target is not None:
+            change = self._shelf.changes[target]
+            self._shelf.changes[target] = change.model_copy(update={"undone_by": undoer})
+            undoer = target if undoer is None else None
+            target = change.undoes
+
+
+def lives(memory: Memory, now: int) -> bool:
+    """Whether a read shows it."""
+    return memory.state is State.ACTIVE and not memory.expired(now)
+
+
+def differs(one: Memory, other: Memory) -> bool:
+    """Whether two wordings say different things."""
+    return fingerprint(one.content) != fingerprint(other.content)
+
+
+def current(shelf: Shelf, revision: Revision) -> Revision:
+    """`revision` with its change as it is marked now."""
+    return revision.model_copy(update={"change": shelf.changes[revision.change.seq]})
+
+
+def _walks_back(change: Change) -> bool:
+    return change.undone_by is None and change.undoes is None and not change.system
