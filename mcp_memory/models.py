@@ -193,6 +193,11 @@ class Filter(Value):
     since: int | None = None
     until: int | None = None
 
+    @property
+    def everything(self) -> bool:
+        """Whether no living memory is excluded."""
+        return not self.topics and self.agent is None and self.since is None and self.until is None
+
 
 class Page(Value):
     """Some memories, newest created first, out of `total`; `more` says that older ones follow."""

@@ -104,11 +104,15 @@ class Ranking:
 
 @dataclass(frozen=True)
 class _Arms:
-    """Every candidate's part of each arm, as arrays of the same length."""
+    """Every candidate's part of each arm, as arrays of the same length.
+
+    `cosine` is NaN where there is no vector; `complete` says that it never is.
+    """
 
     bm25: "Floats"
     lexical: "Floats"
     cosine: "Floats | None"
+    complete: bool
 
 
 def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranking:
@@ -125,12 +129,12 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     places = _candidates(found, arms, max(NEAREST, limit))
     if query.foreign:
         arms = replace(arms, cosine=None)  # of such texts any two are close: that orders, but tells nothing
-    scores = _scores(arms.lexical, arms.cosine, query)
+    scores = _scores(arms, query)
     best = float(scores[places].max()) if len(places) else 0.0
     anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
     floor = min_score / 2 if anywhere >= min_score else math.inf
     reaching = places[scores[places] >= floor]
-    order = reaching[np.lexsort((-found.rows[reaching], -ranks[reaching]))][: limit + BEHIND]
+    order = reaching[np.lexsort((-reaching, -ranks[reaching]))][: limit + BEHIND]
     ranked = _ranked(order, arms, ranks, scores)
     return Ranking(
         hits=ranked[:limit],
@@ -157,10 +161,11 @@ def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[R
     share, coverage, _ = _shares(found, query)
     lexical = np.minimum((share[places] + coverage[places]) / 2, 1).astype(np.float32)
     near = None if query.foreign or found.codes is None else found.codes[places]
-    cosine = _cosines(near, found.scales[places], query)
-    scores = _scores(lexical, cosine, query)
+    scales = found.scales[places]
+    cosine = _cosines(near, scales, query)
+    arms = _Arms(bm25=lexical, lexical=lexical, cosine=cosine, complete=bool(scales.all()))
+    scores = _scores(arms, query)
     best = np.lexsort((-places, -scores))[:limit]
-    arms = _Arms(bm25=scores, lexical=lexical, cosine=cosine)
     return tuple(one._replace(place=int(places[one.place])) for one in _ranked(best, arms, scores, scores))
 
 
@@ -178,8 +183,8 @@ def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple
         return best, tuple(combinations((one.place for one in best), 2))
     order = np.array([one.place for one in (*ranked.hits, *ranked.behind)], np.int64)
     vectors = found.codes[order].astype(np.float32) * found.scales[order, None]
-    cosines = vectors @ vectors.T
-    close = [(one, other) for one, other in np.argwhere(cosines >= RELATED).tolist() if one < min(other, limit)]
+    cosines = vectors[:limit] @ vectors.T
+    close = [(one, other) for one, other in np.argwhere(cosines >= RELATED).tolist() if one < other]
     behind: dict[int, float] = {}
     for one, other in close:
         if other >= limit:
@@ -268,12 +273,16 @@ def _arms(found: Candidates, query: Query) -> _Arms:
     asked = found.postings
     share, coverage, each = _shares(found, query)
     times = 1.0 + asked.repeated
-    norm = K1 * (1 - B + B * found.lengths / (found.mean_length or 1.0))
-    gain = each * (K1 + 1) * times / (times + norm[asked.places])
+    norm = K1 * (1 - B) + (K1 * B / (found.mean_length or 1.0)) * found.lengths[asked.places]
+    gain = each * (K1 + 1) * times / (times + norm)
     bm25 = np.bincount(asked.places, gain, len(found.rows)) * (share if query.foreign else coverage)
     lexical = np.minimum((share + coverage) / 2, 1)
-    cosine = _cosines(found.codes, found.scales, query)
-    return _Arms(bm25=bm25.astype(np.float32), lexical=lexical.astype(np.float32), cosine=cosine)
+    return _Arms(
+        bm25=bm25.astype(np.float32),
+        lexical=lexical.astype(np.float32),
+        cosine=_cosines(found.codes, found.scales, query),
+        complete=bool(found.scales.all()),
+    )
 
 
 def _shares(found: Candidates, query: Query) -> "tuple[Wide, Wide, Wide]":
@@ -292,7 +301,9 @@ def _idf(found: Candidates, terms: int) -> "Wide":
     """The inverse document frequency of each of the query's terms among the user's memories."""
     import numpy as np
 
-    counted = found.postings.terms[found.postings.places < found.current]
+    counted = found.postings.terms
+    if found.current < len(found.rows):
+        counted = counted[found.postings.places < found.current]
     frequency = np.bincount(counted, minlength=terms)
     return np.log1p((np.maximum(found.documents, frequency) - frequency + 0.5) / (frequency + 0.5))
 
@@ -312,33 +323,37 @@ def _cosines(codes: "Codes | None", scales: "Floats", query: Query) -> "Floats |
     whole = products[:, 0]
     if products.shape[1] > 1:
         whole = (1 - SENTENCE_WEIGHT) * whole + SENTENCE_WEIGHT * products[:, 1:].max(axis=1)
-    return np.where(scales > 0, whole, np.float32(np.nan))
+    return whole if bool(scales.all()) else np.where(scales > 0, whole, np.float32(np.nan))
 
 
 def _fused(arms: _Arms, query: Query) -> "Floats":
     """Both arms on a scale of 0 to 1 within this query, weighted. Rank fusion (RRF) measured worse than BM25 alone."""
     import numpy as np
 
-    lexical = arms.bm25 / (arms.bm25.max() or 1.0)
+    most = float(arms.bm25.max()) or 1.0
     if arms.cosine is None:
-        return lexical
-    missing = np.isnan(arms.cosine)
-    known = arms.cosine[~missing] if missing.any() else arms.cosine
-    low, high = known.min(), known.max()
-    semantic = (np.where(missing, known.mean(), arms.cosine) - low) / ((high - low) or 1.0)
+        return arms.bm25 * np.float32(1 / most)
+    cosine = arms.cosine
+    if not arms.complete:
+        cosine = np.where(np.isnan(cosine), np.float32(np.nanmean(cosine)), cosine)
+    low, high = float(cosine.min()), float(cosine.max())
     weight = FOREIGN_WEIGHT if query.foreign else LEXICAL_WEIGHT
-    return weight * lexical + (1 - weight) * semantic
+    fused = arms.bm25 * np.float32(weight / most)
+    fused += (cosine - low) * ((1 - weight) / ((high - low) or 1.0))
+    return fused
 
 
-def _scores(lexical: "Floats", cosine: "Floats | None", query: Query) -> "Floats":
+def _scores(arms: _Arms, query: Query) -> "Floats":
     """Half of it what share of the query's words a candidate holds, half the cosine; 1 for the very same text."""
     import numpy as np
 
-    foreign = UNSPACED_EXPECTED if query.unspaced else FOREIGN_EXPECTED
-    base, slope = foreign if query.foreign else EXPECTED
-    expected = np.where(lexical > 0, base + slope * lexical, np.float32(0))
-    cosine = expected if cosine is None else np.where(np.isnan(cosine), expected, cosine)
-    return np.clip((lexical + np.maximum(cosine, 0)) / 2, 0, 1).astype(np.float32)
+    lexical, cosine = arms.lexical, arms.cosine
+    if cosine is None or not arms.complete:
+        foreign = UNSPACED_EXPECTED if query.unspaced else FOREIGN_EXPECTED
+        base, slope = foreign if query.foreign else EXPECTED
+        expected = np.where(lexical > 0, base + slope * lexical, np.float32(0))
+        cosine = expected if cosine is None else np.where(np.isnan(cosine), expected, cosine)
+    return np.minimum((lexical + np.maximum(cosine, 0)) / 2, 1).astype(np.float32, copy=False)
 
 
 def _candidates(found: Candidates, arms: _Arms, nearest: int) -> "Places":
@@ -347,18 +362,21 @@ def _candidates(found: Candidates, arms: _Arms, nearest: int) -> "Places":
 
     matching = found.kept & (arms.lexical > 0)
     if arms.cosine is not None:
-        near = np.where(found.kept & ~np.isnan(arms.cosine), arms.cosine, np.float32(-np.inf))
-        nearest = min(nearest, len(near))
-        closest = np.argpartition(-near, nearest - 1)[:nearest]
+        near = arms.cosine
+        if not (arms.complete and bool(found.kept.all())):
+            near = np.where(found.kept & ~np.isnan(near), near, np.float32(-np.inf))
+        first = max(0, len(near) - nearest)
+        closest = np.argpartition(near, first)[first:]
         matching[closest[np.isfinite(near[closest])]] = True
     return np.flatnonzero(matching)
 
 
 def _ranked(order: "Places", arms: _Arms, ranks: "Floats", scores: "Floats") -> tuple[Ranked, ...]:
+    places: list[int] = order.tolist()
     columns: list[list[float]] = [array[order].tolist() for array in (ranks, scores, arms.lexical)]
-    cosines: list[float] = [math.nan] * len(order) if arms.cosine is None else arms.cosine[order].tolist()
-    rows = zip(*columns, order.tolist(), cosines, strict=True)
-    return tuple(
-        Ranked(rank, score, place, lexical, None if math.isnan(cosine) else cosine)
-        for rank, score, lexical, place, cosine in rows
-    )
+    cosines: list[float | None] = [None] * len(places)
+    if arms.cosine is not None:
+        found: list[float] = arms.cosine[order].tolist()
+        cosines = [*found] if arms.complete else [None if math.isnan(cosine) else cosine for cosine in found]
+    rows = zip(*columns, places, cosines, strict=True)
+    return tuple(Ranked(rank, score, place, lexical, cosine) for rank, score, lexical, place, cosine in rows)

@@ -79,8 +79,9 @@ class Table:
             ids = self.tokenizer.ids(text)
             if ids:
                 self._sum(ids, row)
-        lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-        matrix /= np.where(lengths > 0, lengths, 1)
+        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+        lengths[lengths == 0] = 1
+        matrix /= lengths[:, None]
         return matrix
 
     def _sum(self, ids: list[int], out: "NDArray[np.float32]") -> None:

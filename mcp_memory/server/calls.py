@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from mcp.server.mcpserver import Context
@@ -74,10 +75,16 @@ def reply(text: str, structured: Mapping[str, Any]) -> CallToolResult:
 def _origin(ctx: AppContext, tool: str, app: App) -> Origin:
     parameters = ctx.session.client_params
     client = parameters.client_info if parameters else None
+    name, version = (client.name, client.version) if client else ("", "")
+    return _named(tool, name, version, app.config.agent, app.config.team)
+
+
+@lru_cache(256)
+def _named(tool: str, client: str, client_version: str, agent: str, team: str) -> Origin:
     return Origin(
         tool=tool,
-        client=guard.label(client.name) or None if client else None,
-        client_version=guard.label(client.version) or None if client else None,
-        agent=guard.label(app.config.agent) or None,
-        team=guard.label(app.config.team) or None,
+        client=guard.label(client) or None,
+        client_version=guard.label(client_version) or None,
+        agent=guard.label(agent) or None,
+        team=guard.label(team) or None,
     )

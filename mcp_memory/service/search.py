@@ -320,11 +320,11 @@ def _left_out(found: Candidates, ranked: Ranking, *, shown: int, wanted: Search)
     if ranked.best < wanted.min_score:
         cut += f"; the best had {ranked.best:.2f}"
     reasons = (
-        LeftOut(count=ranked.matching - shown, reason=f"beyond limit {wanted.limit}"),
-        LeftOut(count=ranked.below, reason=cut),
-        LeftOut(count=ranking.excluded(found), reason="excluded by the filter"),
+        (ranked.matching - shown, f"beyond limit {wanted.limit}"),
+        (ranked.below, cut),
+        (ranking.excluded(found), "excluded by the filter"),
     )
-    return tuple(reason for reason in reasons if reason.count > 0)
+    return tuple(LeftOut(count=count, reason=reason) for count, reason in reasons if count > 0)
 
 
 def _hit(one: Ranked, memory: Memory | None) -> Hit | None:

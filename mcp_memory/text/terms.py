@@ -100,7 +100,7 @@ class Analyzer:
         Stop words are left out, unless there is nothing else.
         """
         text = _compatible(text)
-        words = [(word, terms) for word in _words(text) if (terms := list(self._terms_of(word)))]
+        words = [(word, terms) for word in _words(text) if (terms := self._terms_of(word))]
         telling = [terms for word, terms in words if word not in self._stop_words] or [terms for _, terms in words]
         return dict(Counter([*chain.from_iterable(telling), *self._parts(text)]))
 
@@ -109,16 +109,14 @@ class Analyzer:
         words = [word for word in _words(_compatible(text)) if word not in self._stop_words and word not in _DATED]
         return frozenset(term for word in words if not word[0].isdigit() for term in self._terms_of(word))
 
-    def _terms_of(self, word: str) -> Iterator[str]:
+    def _terms_of(self, word: str) -> Sequence[str]:
         match _kind(word[0]):
             case "unspaced":
-                yield from _characters_and_pairs(word)
+                return _characters_and_pairs(word)
             case "hangul":
-                yield from _characters_and_pairs(word)
-                if len(word) > 2:
-                    yield word[:_MAX_TERM]
+                return _characters_and_pairs(word) + ([word[:_MAX_TERM]] if len(word) > 2 else [])
             case _:
-                yield from self._stems(word[:_MAX_TERM])
+                return self._stems(word[:_MAX_TERM])
 
     def _parts(self, text: str) -> list[str]:
         """Of every name made of parts: itself as one term, and the parts that its case and digits show."""
@@ -215,9 +213,8 @@ def _in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
     return any(low <= point <= high for low, high in ranges)
 
 
-def _characters_and_pairs(run: str) -> Iterator[str]:
-    yield from run
-    yield from (run[index : index + 2] for index in range(len(run) - 1))
+def _characters_and_pairs(run: str) -> list[str]:
+    return [*run, *(run[index : index + 2] for index in range(len(run) - 1))]
 
 
 def _plain(word: str) -> str:

@@ -258,7 +258,7 @@ class SqliteStore:
 
     async def _filtered(self, user: str, scope: Filter) -> "Integers | None":
         """The rows that the filter keeps; None where it keeps all."""
-        if scope == Filter(now=scope.now):
+        if scope.everything:
             return None
         found = await self._reader.all("filtered_rows", _filter_parameters(user, scope))
         return rows.postings([row["found"] for row in found])[0]
@@ -305,10 +305,11 @@ def _of_living(held: Sequence[Held], living: "Booleans") -> Postings:
     """The postings of each term in turn, without those of memories that are gone or expired."""
     import numpy as np
 
-    none = np.empty(0, np.int64)
-    places = np.concatenate([none, *(one.places for one in held)])
+    if not held:
+        return _nothing().postings
+    places = np.concatenate([one.places for one in held])
     terms = np.repeat(np.arange(len(held)), [len(one.places) for one in held])
-    repeated = np.concatenate([none.astype(np.bool_), *(one.repeated for one in held)])
+    repeated = np.concatenate([one.repeated for one in held])
     if bool(living.all()):
         return Postings(terms=terms, places=places, repeated=repeated)
     alive = living[places]
