@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mcp_memory.models import Change, Memory, Revision, State, Vector, digest, fingerprint
+from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, fingerprint
 from mcp_memory.store.base import index_terms
 from mcp_memory.text import Analyzer
 
@@ -52,9 +52,37 @@ def change(row: sqlite3.Row) -> Change:
     )
 
 
-def memory_parameters(one: Memory, number: int, analyzer: Analyzer) -> dict[str, Any]:
-    """What saving `one` for the user of that `number` needs."""
-    indexed = index_terms(one, analyzer)
+def entry(row: sqlite3.Row, traces: Sequence[Trace]) -> Entry:
+    """The entry of a row of the query `changes`, which did what `traces` say."""
+    found = change(row)
+    lost = not row["count"] and found.undoes is None and not found.system
+    return Entry(
+        change=found,
+        undoes=row["undoes_id"],
+        undone_by=row["undone_by_id"],
+        count=row["count"],
+        traces=tuple(traces),
+        pruned=bool(row["pruned"]) or lost,
+    )
+
+
+def traces(found: Iterable[sqlite3.Row]) -> dict[int, list[Trace]]:
+    """What the rows of the query `traces` tell of each change, by its seq, in the order written."""
+    formers: dict[int, Revision] = {}
+    told: dict[int, list[Trace]] = {}
+    written: list[Revision] = []
+    for row in found:
+        if row["follower"] is None:
+            written.append(revision(row))
+        else:
+            formers[row["follower"]] = revision(row)
+    for one in written:
+        told.setdefault(one.change.seq, []).append(Trace(revision=one, former=formers.get(one.memory.seq)))
+    return told
+
+
+def memory_parameters(one: Memory, number: int, indexed: Sequence[str]) -> dict[str, Any]:
+    """What saving `one` for the user of that `number` needs; `indexed` are the terms it is found by."""
     return {
         "row_id": number << SEQUENCE_BITS | one.row,
         "number": number,

@@ -3,13 +3,18 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
+
+_FEW: Final = 100
+"""So many steps of a change are handed over one by one, and waited for together."""
+_MANY: Final = 500
+"""So many of the others at once: calls beside this one have their turn in between."""
 
 
 class SqliteTransaction:
@@ -39,6 +44,16 @@ class SqliteTransaction:
         """The memories that hold this text or this key, also expired ones."""
         return await self._memories("twins", {"fingerprint": text_fingerprint, "key": key})
 
+    async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
+        """The memories that hold any of these texts or keys, also expired ones."""
+        places = json.dumps(list(range(len(fingerprints))))
+        held = {"fingerprints": b"".join(fingerprints), "places": places, "keys": json.dumps(list(keys))}
+        return await self._memories("holders", held)
+
+    async def living(self, now: int, after: int, limit: int) -> list[Memory]:
+        """At most `limit` living memories above a row."""
+        return await self._memories("living_after", {"now": now, "after": after, "limit": limit})
+
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         return await self._memories("expired", {"now": now, "limit": limit})
@@ -47,10 +62,13 @@ class SqliteTransaction:
         """Write `steps` as one change."""
         number = await self._own_number()
         memories = [self._numbered(step.memory) for step in steps]
+        pairs = list(zip(memories, steps, strict=True))
         statements = [("add_change", change.model_dump() | {"number": number})]
-        for memory, step in zip(memories, steps, strict=True):
+        for memory, step in pairs[:_FEW]:
             statements += self._statements(number, change, step, memory)
         added, *_ = await self._turn.in_turn(*statements)
+        for start in range(_FEW, len(pairs), _MANY):
+            await self._write_many(number, change, pairs[start : start + _MANY])
         if change.undoes is not None:
             await self._flip(number, change.undoes, added[0]["seq"])
         return memories
@@ -76,6 +94,14 @@ class SqliteTransaction:
         found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
 
+    async def histories(self, at: Sequence[int]) -> dict[int, list[Revision]]:
+        """Every version of the memories at these rows, by row, oldest first."""
+        found = await self._turn.all("histories", {"number": self._number, "rows": json.dumps(list(at))})
+        histories: dict[int, list[Revision]] = {}
+        for revision in map(rows.revision, found):
+            histories.setdefault(revision.memory.row, []).append(revision)
+        return histories
+
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
         return [rows.memory(row) for row in await self._turn.all(query, parameters | {"number": self._number})]
 
@@ -93,9 +119,19 @@ class SqliteTransaction:
         self._last_seq += 1
         return memory.model_copy(update={"row": memory.row or self._last_seq, "seq": self._last_seq})
 
+    async def _write_many(self, number: int, change: Change, pairs: Sequence[tuple[Memory, Step]]) -> None:
+        """Write some steps of a large change: handed over one by one they would take longer, and far more room."""
+        written: dict[str, list[dict[str, Any]]] = {}
+        for memory, step in pairs:
+            for name, parameters in self._statements(number, change, step, memory):
+                written.setdefault(name, []).append(parameters)
+        for name, parameters in written.items():
+            await self._turn.many(name, parameters)
+
     def _statements(self, number: int, change: Change, step: Step, memory: Memory) -> list[tuple[str, dict[str, Any]]]:
         """What writes one step, whose memory is stored as `memory`."""
-        stored = rows.memory_parameters(memory, number, self._analyzer)
+        indexed = [] if step.operation in {"delete", "expire"} else index_terms(memory, self._analyzer)
+        stored = rows.memory_parameters(memory, number, indexed)
         stored |= rows.vector_parameters(step.vector, self._settings.model)
         self.written.append((memory, step, stored["term_count"]))
         revision = {

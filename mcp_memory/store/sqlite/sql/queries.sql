@@ -76,6 +76,18 @@ SELECT * FROM memories WHERE user = :number AND fingerprint = :fingerprint
 UNION
 SELECT * FROM memories WHERE user = :number AND key = :key
 
+-- name: holders
+-- :fingerprints has 16 bytes for each number in :places.
+SELECT m.* FROM json_each(:places) AS j
+JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
+UNION
+SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m ON m.user = :number AND m.key = j.value
+
+-- name: living_after
+SELECT m.* FROM memories AS m
+WHERE m.row_id BETWEEN (:number << 32 | :after) + 1 AND (:number << 32 | 0xffffffff) AND {living}
+ORDER BY m.row_id LIMIT :limit
+
 -- name: expired
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
 
@@ -84,6 +96,38 @@ SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER
 
 -- name: history
 SELECT {revision_and_change} WHERE r.memory = :memory ORDER BY r.row_id
+
+-- name: histories
+SELECT {revision_and_change}
+WHERE r.memory IN (SELECT :number << 32 | value FROM json_each(:rows) WHERE value BETWEEN 0 AND 0xffffffff)
+ORDER BY r.row_id
+
+-- name: change_of_user
+SELECT {change} FROM users AS u JOIN changes AS c ON c.user = u.number WHERE u.name = :user AND c.id = :id
+
+-- name: changes
+SELECT {change}, c.pruned, (SELECT id FROM changes WHERE seq = c.undoes) AS undoes_id,
+    (SELECT id FROM changes WHERE seq = c.undone_by) AS undone_by_id,
+    (SELECT count(*) FROM revisions AS r WHERE r.change = c.seq) AS count
+FROM users AS u JOIN changes AS c ON c.user = u.number
+WHERE u.name = :user AND c.seq > :after AND (:before IS NULL OR c.seq < :before) AND (:since IS NULL OR c.at >= :since)
+ORDER BY c.seq DESC LIMIT :limit
+
+-- name: traces
+-- The first revisions of some changes, each followed by the one before it, whose `follower` it is.
+WITH wrote AS MATERIALIZED (
+    SELECT r.row_id, (
+        SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = r.memory AND p.row_id < r.row_id) AS former
+    FROM json_each(:changes) AS j JOIN revisions AS r ON r.row_id IN (
+        SELECT row_id FROM revisions WHERE change = j.value ORDER BY row_id LIMIT :limit)
+)
+SELECT r.*, {change}, w.follower
+FROM (SELECT row_id, NULL AS follower FROM wrote
+    UNION ALL SELECT former, row_id & 0xffffffff FROM wrote WHERE former IS NOT NULL) AS w
+JOIN revisions AS r ON r.row_id = w.row_id JOIN changes AS c ON c.seq = r.change
+JOIN users AS u ON u.number = c.user
+WHERE u.name = :user
+ORDER BY r.row_id
 
 -- name: revisions_by_id
 -- A deleted memory and a later one with the same id are told apart by `memory`: the newest counts.
