@@ -11,14 +11,12 @@ from mcp_memory.models import Filter, Memory, Origin, Revision, State, Step, Vec
 from mcp_memory.service.cursor import FOREIGN, page_size, seal, unseal
 from mcp_memory.service.outcomes import Changes, Cleared, History, Restored
 from mcp_memory.service.search import Searcher
-from mcp_memory.service.writing import Alteration, Writing, altered, not_found, removal
+from mcp_memory.service.writing import Alteration, Writing, altered, not_found
 from mcp_memory.store.base import Store, Transaction
 
 TRACES: Final = 10
 """So many memories are shown of each change."""
 _GONE: Final = {"delete", "expire"}
-_READ: Final = 1_000
-"""Memories read at once: calls beside a large clearing have their turn in between."""
 
 
 class Timeline:
@@ -110,17 +108,14 @@ class Timeline:
         user, now = guard.user(user), self._clock.now()
         if (count := await self.count(user)) and confirm != count:
             _refuse(count, confirm)
+        if not count:
+            return Cleared(ids=(), change_id=None)
+        change = self._writing.change(origin, now, f"cleared {count}")
         async with self._store.transaction(user) as turn:
-            steps: list[Step] = []
-            while found := await turn.living(now, steps[-1].memory.row if steps else 0, _READ):
-                steps += [removal("delete", memory, now) for memory in found]
-            if not steps:
-                return Cleared(ids=(), change_id=None)
-            if confirm != len(steps):
-                _refuse(len(steps), confirm)
-            change = self._writing.change(origin, now, f"cleared {len(steps)}")
-            await turn.record(change, steps)
-        return Cleared(ids=tuple(step.memory.id for step in steps), change_id=change.id)
+            ids = await turn.clear(change)
+            if len(ids) != count:
+                _refuse(len(ids), confirm)
+        return Cleared(ids=tuple(ids), change_id=change.id)
 
     async def _bounds(self, user: str, since: str, now: int) -> tuple[int, int | None]:
         """After which change (by seq), and since which moment."""

@@ -58,7 +58,7 @@ async def plan(turn: Transaction, change: Change, now: int) -> Undoing:
         raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
     steps: list[Step] = []
     for part in portions(revisions[::-1]):  # backwards, as a text or key may have passed from one memory to another
-        histories = await turn.histories([revision.memory.row for revision in part])
+        histories = await turn.aftermath([revision.memory.seq for revision in part])
         _refuse_later(change, [(revision, histories[revision.memory.row]) for revision in part])
         current = {memory.row: memory for memory in await turn.memories([revision.memory.id for revision in part])}
         for revision in part:

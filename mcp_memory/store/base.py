@@ -74,10 +74,6 @@ class Transaction(Protocol):
         """The memories that hold any of these texts (16 bytes each) or keys, each once, in no particular order."""
         ...
 
-    async def living(self, now: int, after: int, limit: int) -> list[Memory]:
-        """At most `limit` memories that reads at `now` show, those with `row` above `after`, oldest created first."""
-        ...
-
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed at `now`, those that expired first."""
         ...
@@ -88,6 +84,10 @@ class Transaction(Protocol):
         An `add` of a memory whose `row` is set puts it back where it was. A `change` that undoes another (by `seq`)
         marks it; the marks along the chain of undos before it flip with it.
         """
+        ...
+
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every memory that reads show at its time; their ids, oldest created first."""
         ...
 
     async def change(self, change_id: str) -> Change | None:
@@ -106,8 +106,11 @@ class Transaction(Protocol):
         """Every version of the memory at `row`, oldest first."""
         ...
 
-    async def histories(self, at: Sequence[int]) -> dict[int, list[Revision]]:
-        """Every version of the memories at these rows, by row; those that have none are left out."""
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """Of the memories that the revisions `seqs` are of: the version before, if it is kept, and all from there on.
+
+        By the row of the memory, oldest first.
+        """
         ...
 
 

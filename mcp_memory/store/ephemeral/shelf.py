@@ -82,11 +82,6 @@ class EphemeralTransaction:
             if fingerprint(memory.content) in texts or memory.key in names
         ]
 
-    async def living(self, now: int, after: int, limit: int) -> list[Memory]:
-        """At most `limit` living memories above a row."""
-        above = sorted(row for row, memory in self._shelf.memories.items() if row > after and lives(memory, now))
-        return [self._shelf.memories[row] for row in above[:limit]]
-
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
@@ -100,6 +95,14 @@ class EphemeralTransaction:
         if change.undoes is not None:
             self._flip(change.undoes, seq)
         return [self._write(change, step) for step in steps]
+
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every living memory."""
+        living = [memory for _, memory in sorted(self._shelf.memories.items()) if lives(memory, change.at)]
+        later = {"updated_at": change.at, "damaged": False}
+        gone = [memory.model_copy(update=later | {"version": memory.version + 1}) for memory in living]
+        await self.record(change, [Step(operation="delete", memory=memory) for memory in gone])
+        return [memory.id for memory in living]
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
@@ -117,14 +120,17 @@ class EphemeralTransaction:
         """Every version of the memory at `row`, oldest first."""
         return [current(self._shelf, revision) for revision in self._shelf.revisions if revision.memory.row == row]
 
-    async def histories(self, at: Sequence[int]) -> dict[int, list[Revision]]:
-        """Every version of the memories at these rows, by row, oldest first."""
-        wanted = set(at)
-        histories: dict[int, list[Revision]] = {}
-        for revision in self._shelf.revisions:
-            if revision.memory.row in wanted:
-                histories.setdefault(revision.memory.row, []).append(current(self._shelf, revision))
-        return histories
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """The versions of some memories from the one before these revisions on, by row, oldest first."""
+        wanted = set(seqs)
+        own = {one.memory.row: one.memory.seq for one in self._shelf.revisions if one.memory.seq in wanted}
+        found: dict[int, list[Revision]] = {row: [] for row in own}
+        for one in self._shelf.revisions:
+            row, seq = one.memory.row, one.memory.seq
+            if row in own:
+                kept = found[row] if seq >= own[row] else []
+                found[row] = [*kept, current(self._shelf, one)]
+        return found
 
     def _write(self, change: Change, step: Step) -> Memory:
         self._shelf.last_seq += 1

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, fingerprint
@@ -32,16 +32,24 @@ def memory(row: sqlite3.Row) -> Memory:
     return _checked(_fields(values) | {"row": values["row_id"] & SEQUENCE_MASK, "seq": values["seq"]}, values["digest"])
 
 
-def revision(row: sqlite3.Row) -> Revision:
-    """The revision of a row of `revisions` joined with its change."""
+def revision(row: sqlite3.Row, made: Change | None = None) -> Revision:
+    """The revision of a row of `revisions` joined with its change, which is `made` where that is known already."""
     values = _values(row)
     places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
     return Revision(
         memory=_checked(_fields(values) | places, values["digest"]),
         operation=values["operation"],
         reason=values["reason"],
-        change=change(row),
+        change=made or change(row),
     )
+
+
+def revisions(found: Iterable[sqlite3.Row]) -> Iterator[Revision]:
+    """The same of many rows, few of which are of changes of their own."""
+    known: dict[int, Change] = {}
+    for row in found:
+        made = known.setdefault(row["change_seq"], known.get(row["change_seq"]) or change(row))
+        yield revision(row, made)
 
 
 def change(row: sqlite3.Row) -> Change:
@@ -108,6 +116,14 @@ def memory_parameters(one: Memory, number: int, indexed: Sequence[str]) -> dict[
         "version": one.version,
         "digest": digest(one),
     }
+
+
+def digest_when_gone(row: sqlite3.Row, at: int) -> bytes:
+    """The digest of the revision that a deletion at `at` of a row of `memories` makes."""
+    fields = _fields(_values(row))
+    fields["version"] += 1
+    fields["updated_at"] = at
+    return digest(Memory.model_construct(**fields))
 
 
 def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]:

@@ -50,10 +50,6 @@ class SqliteTransaction:
         held = {"fingerprints": b"".join(fingerprints), "places": places, "keys": json.dumps(list(keys))}
         return await self._memories("holders", held)
 
-    async def living(self, now: int, after: int, limit: int) -> list[Memory]:
-        """At most `limit` living memories above a row."""
-        return await self._memories("living_after", {"now": now, "after": after, "limit": limit})
-
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         return await self._memories("expired", {"now": now, "limit": limit})
@@ -73,6 +69,23 @@ class SqliteTransaction:
             await self._flip(number, change.undoes, added[0]["seq"])
         return memories
 
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every living memory: a few statements however many there are."""
+        number = await self._own_number()
+        place = {"number": number, "now": change.at, "after": 0}
+        ids: list[str] = []
+        digests: list[bytes] = []
+        page = place | {"limit": _MANY}
+        while found := await self._turn.all("cleared", page):
+            ids += [row["id"] for row in found]
+            digests += [rows.digest_when_gone(row, change.at) for row in found]
+            page |= {"after": found[-1]["row_id"] & rows.SEQUENCE_MASK}
+        written = {"change_id": change.id, "last_seq": self._last_seq, "digests": b"".join(digests)}
+        added = ("add_change", change.model_dump() | {"number": number})
+        await self._turn.in_turn(added, ("clear_revisions", place | written), ("clear_memories", place))
+        self._last_seq += len(ids)
+        return ids
+
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
         return await self._change("change_by_id", {"id": change_id})
@@ -84,7 +97,7 @@ class SqliteTransaction:
     async def revisions_of(self, change: Change) -> list[Revision]:
         """What `change` wrote, in the order written."""
         found = await self._turn.all("revisions_of_change", {"change": change.seq, "number": self._number})
-        return [rows.revision(row) for row in found]
+        return list(rows.revisions(found))
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
@@ -94,11 +107,11 @@ class SqliteTransaction:
         found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
 
-    async def histories(self, at: Sequence[int]) -> dict[int, list[Revision]]:
-        """Every version of the memories at these rows, by row, oldest first."""
-        found = await self._turn.all("histories", {"number": self._number, "rows": json.dumps(list(at))})
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """The versions of some memories from the one before these revisions on, by row, oldest first."""
+        found = await self._turn.all("aftermath", {"number": self._number, "seqs": json.dumps(list(seqs))})
         histories: dict[int, list[Revision]] = {}
-        for revision in map(rows.revision, found):
+        for revision in rows.revisions(found):
             histories.setdefault(revision.memory.row, []).append(revision)
         return histories
 

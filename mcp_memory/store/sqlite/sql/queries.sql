@@ -68,6 +68,25 @@ VALUES (:row_id, :number, :id, :content, :key, :topics, :pinned, :metadata, :age
 INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
 VALUES (:revision, :row_id, {change_of_id}, :held_from, :held_until, :fingerprint, :terms, :term_count)
 
+-- fragment: cleared
+m.row_id BETWEEN (:number << 32 | :after) + 1 AND (:number << 32 | 0xffffffff) AND {living}
+
+-- name: cleared
+SELECT m.* FROM memories AS m WHERE {cleared} ORDER BY m.row_id LIMIT :limit
+
+-- name: clear_revisions
+-- What a step "delete" writes, for all memories at once. :digests has 16 bytes for each.
+INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+    team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+SELECT (:number << 32) + :last_seq + row_number() OVER (ORDER BY m.row_id), m.row_id, {change_of_id}, 'delete', NULL,
+    m.id, m.content, m.key, m.topics, m.pinned, m.metadata, m.agent, m.team, m.session_id, m.source, m.state,
+    m.created_at, :now, m.worded_at, m.expires_at, m.version + 1,
+    substr(:digests, 16 * row_number() OVER (ORDER BY m.row_id) - 15, 16)
+FROM memories AS m WHERE {cleared} ORDER BY m.row_id
+
+-- name: clear_memories
+DELETE FROM memories WHERE row_id IN (SELECT m.row_id FROM memories AS m WHERE {cleared})
+
 -- name: memories_by_ids
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
@@ -83,11 +102,6 @@ JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints,
 UNION
 SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m ON m.user = :number AND m.key = j.value
 
--- name: living_after
-SELECT m.* FROM memories AS m
-WHERE m.row_id BETWEEN (:number << 32 | :after) + 1 AND (:number << 32 | 0xffffffff) AND {living}
-ORDER BY m.row_id LIMIT :limit
-
 -- name: expired
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
 
@@ -97,9 +111,12 @@ SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER
 -- name: history
 SELECT {revision_and_change} WHERE r.memory = :memory ORDER BY r.row_id
 
--- name: histories
-SELECT {revision_and_change}
-WHERE r.memory IN (SELECT :number << 32 | value FROM json_each(:rows) WHERE value BETWEEN 0 AND 0xffffffff)
+-- name: aftermath
+SELECT {change}, r.*
+FROM json_each(:seqs) AS j JOIN revisions AS own ON own.row_id = (:number << 32 | j.value)
+JOIN revisions AS r ON r.memory = own.memory AND r.row_id >= coalesce(
+    (SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = own.memory AND p.row_id < own.row_id), own.row_id)
+JOIN changes AS c ON c.seq = r.change
 ORDER BY r.row_id
 
 -- name: change_of_user
