@@ -107,7 +107,7 @@ class Transaction(Protocol):
         ...
 
     async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
-        """Of the memories that the revisions `seqs` are of: the version before, if it is kept, and all from there on.
+        """Of the memories that the revisions `seqs` are of: the version before the first, if kept, and all from it on.
 
         By the row of the memory, oldest first.
         """

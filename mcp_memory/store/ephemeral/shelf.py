@@ -123,13 +123,13 @@ class EphemeralTransaction:
     async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
         """The versions of some memories from the one before these revisions on, by row, oldest first."""
         wanted = set(seqs)
-        own = {one.memory.row: one.memory.seq for one in self._shelf.revisions if one.memory.seq in wanted}
-        found: dict[int, list[Revision]] = {row: [] for row in own}
+        first = {one.memory.row: one.memory.seq for one in reversed(self._shelf.revisions) if one.memory.seq in wanted}
+        found: dict[int, list[Revision]] = {row: [] for row in first}
         for one in self._shelf.revisions:
             row, seq = one.memory.row, one.memory.seq
-            if row in own:
-                kept = found[row] if seq >= own[row] else []
-                found[row] = [*kept, current(self._shelf, one)]
+            if row in first:
+                earlier = found[row] if seq >= first[row] else []
+                found[row] = [*earlier, current(self._shelf, one)]
         return found
 
     def _write(self, change: Change, step: Step) -> Memory:

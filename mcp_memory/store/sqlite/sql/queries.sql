@@ -113,9 +113,11 @@ SELECT {revision_and_change} WHERE r.memory = :memory ORDER BY r.row_id
 
 -- name: aftermath
 SELECT {change}, r.*
-FROM json_each(:seqs) AS j JOIN revisions AS own ON own.row_id = (:number << 32 | j.value)
+FROM (SELECT memory, min(row_id) AS first FROM revisions
+    WHERE row_id IN (SELECT :number << 32 | value FROM json_each(:seqs) WHERE value BETWEEN 0 AND 0xffffffff)
+    GROUP BY memory) AS own
 JOIN revisions AS r ON r.memory = own.memory AND r.row_id >= coalesce(
-    (SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = own.memory AND p.row_id < own.row_id), own.row_id)
+    (SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = own.memory AND p.row_id < own.first), own.first)
 JOIN changes AS c ON c.seq = r.change
 ORDER BY r.row_id
 
