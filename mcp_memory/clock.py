@@ -52,6 +52,11 @@ def date_in(micros: int, zone: tzinfo | None) -> str:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).date().isoformat()
 
 
+def minute_in(micros: int, zone: tzinfo | None) -> str:
+    """`micros` to the minute in `zone` (None: the system's), with its offset from UTC."""
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).isoformat(" ", "minutes")
+
+
 def zone_named(name: str) -> tzinfo | None:
     """The zone of an IANA name; the empty name is the system's zone, as None.
 

@@ -114,6 +114,27 @@ class Change(Value):
     undone_by: int | None = None
 
 
+class Trace(Value):
+    """What a change did to one memory: the revision that it wrote, and the one before that, if there is one still."""
+
+    revision: Revision
+    former: Revision | None = None
+
+
+class Entry(Value):
+    """A change in the list of changes. It wrote `count` revisions that are still there; `traces` are the first of them.
+
+    `undoes` and `undone_by` are ids of other changes. `pruned` means that revisions of it are gone for ever.
+    """
+
+    change: Change
+    undoes: str | None = None
+    undone_by: str | None = None
+    count: int
+    traces: tuple[Trace, ...]
+    pruned: bool = False
+
+
 class Vector(NamedTuple):
     """What a text means: one signed byte a dimension, times `scale` a vector of unit length."""
 

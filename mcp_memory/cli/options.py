@@ -1,5 +1,6 @@
 """The options that commands share: those that set a setting, on top of the environment and the file."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import click
 
 from mcp_memory import config
+from mcp_memory.config import Config
 
 OPTIONS: Final = {
     "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
@@ -30,6 +32,15 @@ OPTIONS: Final = {
     "log_level": click.option("--log-level", metavar="L", help="debug, info, warning or error; logs go to stderr."),
 }
 EPILOG: Final = f"\b\nDefault settings file: {config.default_file()}"  # \b: a path is never wrapped
+
+
+def loaded(file: Path | None, **options: object) -> Config:
+    """The configuration with these options on top of the environment and the file.
+
+    Raises:
+        ConfigError: one of them is unknown or cannot be used.
+    """
+    return config.load(file, os.environ, options)
 
 
 def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -20,12 +20,12 @@ from mcp_memory.server.calls import Serving
 from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.resources import add_resources
 from mcp_memory.server.schema import ToolSpec, make_tool
-from mcp_memory.server.tools import core, extraction, manage
+from mcp_memory.server.tools import core, extraction, manage, timeline
 from mcp_memory.server.unanswered import Unanswered
 from mcp_memory.server.wire import AnsweredStream, NoticedStream
 
 TOOLS: Final[Mapping[str, ToolSpec]] = {
-    spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS, *manage.TOOLS)
+    spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS, *timeline.TOOLS, *manage.TOOLS)
 }
 
 _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
@@ -91,7 +91,9 @@ class MemoryServer(MCPServer[Serving]):
     ) -> CallToolResult | InputRequiredResult:
         try:
             return await super().call_tool(name, bound, context)
-        except MCPError:
+        except MCPError as error:
+            if name in timeline.ASKING:
+                raise errors.unasked(name, error) from error
             if name not in extraction.ASKING:
                 raise
             # The client would not let its model be asked. It is not asked again, so that now the tool answers itself.

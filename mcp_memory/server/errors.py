@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
+from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from mcp_memory import guard
@@ -30,6 +31,14 @@ def resource_error(error: McpMemoryError) -> ResourceError:
     if isinstance(error, NotFound | InvalidInput):
         return ResourceNotFoundError(_one_line(str(error)))
     return ResourceError(_one_line(str(error)))
+
+
+def unasked(tool: str, error: MCPError) -> ToolError:
+    """The client would not ask its user, though it offers to."""
+    why = guard.told(error.error.message) or "no reason given"
+    return ToolError(
+        f"{tool} did nothing: the client did not ask its user ({why}). Let it ask; delete_memory takes up to 100 ids."
+    )
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> ToolError:

@@ -12,9 +12,10 @@ from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given
-from mcp_memory.models import Filter, Hit, LeftOut, Memory, Operation, Origin, Step, Vector
+from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.cursor import page_size
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
 from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
@@ -30,12 +31,12 @@ from mcp_memory.service.outcomes import (
     Updated,
 )
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
+from mcp_memory.service.timeline import Timeline
 from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, altered, damaged, not_found, removal
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import Analyzer
 
-MAX_LIMIT: Final = 100
 MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
 RELATED_SCORE: Final = 0.15
@@ -69,6 +70,7 @@ class MemoryService:
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
+        self.timeline = Timeline(store, self._writing, self._searcher, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.
@@ -145,8 +147,8 @@ class MemoryService:
         user, now = guard.user(user), self._clock.now()
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
-            steps = await undo.plan(turn, undone, now)
-            await self._writing.sweep(turn, await undo.in_the_way(turn, steps), now)
+            steps, expired = await undo.plan(turn, undone, now)
+            await self._writing.sweep(turn, expired, now)
             change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
             await turn.record(change, steps)
         self.vectors.want(user)
@@ -213,7 +215,7 @@ class MemoryService:
         """
         user = guard.user(user)
         scope = self.scope(topics=topics, agent=agent)
-        allowed, left_out = _allowed(limit)
+        allowed, left_out = page_size(limit)
         before = cursors.decode(user, scope, cursor) if cursor else None
         page = await self._store.page(user, scope, before, allowed)
         following = cursors.encode(user, scope, page.memories[-1].row) if page.more else None
@@ -239,7 +241,7 @@ class MemoryService:
             InvalidInput: the query or the limit cannot be used.
         """
         user, query = guard.user(user), guard.query(query)
-        allowed, left_out = _allowed(limit)
+        allowed, left_out = page_size(limit)
         wanted = Search(
             query=query,
             limit=allowed,
@@ -368,12 +370,3 @@ class MemoryService:
 
 def _undone_step(step: Step, now: int) -> UndoneStep:
     return UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(now))
-
-
-def _allowed(limit: int) -> tuple[int, tuple[LeftOut, ...]]:
-    """`limit` within 1 to 100; a higher one is lowered, and said."""
-    if limit < 1:
-        raise InvalidInput(f"limit must be 1 to {MAX_LIMIT}, not {limit}")
-    if limit > MAX_LIMIT:
-        return MAX_LIMIT, (LeftOut(count=0, reason=f"limit {limit} was lowered to {MAX_LIMIT}"),)
-    return limit, ()

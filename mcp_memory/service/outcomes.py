@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mcp_memory.models import Change, Deed, Hit, LeftOut, Memory, Revision, Value
+from mcp_memory.models import Change, Deed, Entry, Hit, LeftOut, Memory, Revision, Value
 
 
 class Added(Value):
@@ -152,3 +152,41 @@ class Got(Value):
 
     memory: Memory
     revisions: tuple[Revision, ...] | None = None
+
+
+class Changes(Value):
+    """One page of the list of changes, newest first; `next_cursor` is None on the last one."""
+
+    entries: tuple[Entry, ...]
+    next_cursor: str | None
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class History(Value):
+    """All versions of one memory, oldest first. `memory` is what it is now, or, where it is `gone`, was last."""
+
+    memory: Memory
+    revisions: tuple[Revision, ...]
+    gone: Literal["deleted", "expired"] | None
+
+
+class Restored(Value):
+    """A memory that is as it was at `version`; `unchanged` wrote nothing, and `changed` names the fields that differed.
+
+    `returned` if it was deleted until now; `expired` if the time of that version has passed.
+    """
+
+    outcome: Literal["restored", "unchanged"]
+    memory: Memory
+    version: int
+    changed: tuple[str, ...] = ()
+    returned: bool = False
+    expired: bool = False
+    change_id: str | None
+
+
+class Cleared(Value):
+    """The memories that are gone, by id; undoing `change_id` brings them back. It is None where there were none."""
+
+    ids: tuple[str, ...]
+    change_id: str | None

@@ -1,11 +1,23 @@
 """How a change is taken back: exactly, or not at all."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.service.writing import portions
 from mcp_memory.store.base import Transaction
+
+_NAMED: Final = 10
+"""So many memories an error names."""
+
+
+class Undoing(NamedTuple):
+    """The steps that take a change back, and the expired memories that must go before."""
+
+    steps: list[Step]
+    expired: list[Memory]
 
 
 async def target(turn: Transaction, change_id: str | None) -> Change:
@@ -32,8 +44,8 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
     return change
 
 
-async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
-    """The steps that bring back what was there before `change`, last written first, but deletions before all.
+async def plan(turn: Transaction, change: Change, now: int) -> Undoing:
+    """What brings back what was there before `change`: last written first, but deletions before all.
 
     Raises:
         UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
@@ -41,20 +53,20 @@ async def plan(turn: Transaction, change: Change, now: int) -> list[Step]:
     """
     revisions = await turn.revisions_of(change)
     if not revisions and change.undoes is not None:
-        return []  # an undo that found everything gone already
+        return Undoing([], [])  # an undo that found everything gone already
     if not revisions:
         raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
-    histories = [(revision, await turn.history(revision.memory.row)) for revision in revisions]
-    _refuse_later(change, histories)
-    ids = [revision.memory.id for revision in revisions]
-    current = {memory.row: memory for memory in await turn.memories(ids)}
-    steps = [
-        step  # backwards, as a text or key may have passed from one memory to another
-        for revision, history in reversed(histories)
-        if (step := _step(change, revision, history, current.get(revision.memory.row), now)) is not None
-    ]
-    await _refuse_taken(turn, change, steps, now)
-    return sorted(steps, key=lambda step: step.operation != "delete")
+    steps: list[Step] = []
+    for part in portions(revisions[::-1]):  # backwards, as a text or key may have passed from one memory to another
+        histories = await turn.aftermath([revision.memory.seq for revision in part])
+        _refuse_later(change, [(revision, histories[revision.memory.row]) for revision in part])
+        current = {memory.row: memory for memory in await turn.memories([revision.memory.id for revision in part])}
+        for revision in part:
+            row = revision.memory.row
+            step = _step(change, revision, histories[row], current.get(row), now)
+            steps += [step] if step is not None else []
+    expired = await _in_the_way(turn, change, steps, now)
+    return Undoing(sorted(steps, key=lambda step: step.operation != "delete"), expired)
 
 
 def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revision]]]) -> None:
@@ -65,9 +77,10 @@ def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revis
         if one.memory.seq > revision.memory.seq and _stands_on(one.change, change)
     }
     if later:
-        listed = ", ".join(f"{memory_id} (changed by {change_id})" for memory_id, change_id in later.items())
+        named = [f"{memory_id} (changed by {change_id})" for memory_id, change_id in later.items()]
         raise UndoRefused(
-            f"Change {change.id} cannot be undone: later changes stand on it: {listed}. Undo those first.", list(later)
+            f"Change {change.id} cannot be undone: later changes stand on it: {_listed(named)}. Undo those first.",
+            list(later),
         )
 
 
@@ -100,22 +113,24 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
     return None
 
 
-async def in_the_way(turn: Transaction, steps: Sequence[Step]) -> list[Memory]:
-    """The memories, expired ones too, that hold a text or key which `steps` would bring back elsewhere."""
+async def _in_the_way(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> list[Memory]:
+    """The expired memories that hold a text or key which `steps` would bring back elsewhere; living ones refuse it."""
     own = {step.memory.row for step in steps}
-    found: dict[int, Memory] = {}
-    for step in steps:
-        if step.operation != "delete":
-            twins = await turn.twins(fingerprint(step.memory.content), step.memory.key)
-            found |= {twin.row: twin for twin in twins if twin.row not in own}
-    return list(found.values())
+    expired: list[Memory] = []
+    for part in portions([step.memory for step in steps if step.operation != "delete"]):
+        keys = [memory.key for memory in part if memory.key is not None]
+        held = await turn.holders([fingerprint(memory.content) for memory in part], keys)
+        others = [memory for memory in held if memory.row not in own]
+        if taken := [memory.id for memory in others if not memory.expired(now)]:
+            raise UndoRefused(
+                f"Change {change.id} cannot be undone: its text or key now belongs to {_listed(taken)}. "
+                "Update or delete that first.",
+                taken,
+            )
+        expired += others
+    return list({memory.row: memory for memory in expired}.values())
 
 
-async def _refuse_taken(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> None:
-    taken = [memory.id for memory in await in_the_way(turn, steps) if not memory.expired(now)]
-    if taken:
-        raise UndoRefused(
-            f"Change {change.id} cannot be undone: its text or key now belongs to {', '.join(taken)}. "
-            "Update or delete that first.",
-            taken,
-        )
+def _listed(named: Sequence[str]) -> str:
+    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+    return ", ".join(named[:_NAMED]) + more

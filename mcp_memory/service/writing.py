@@ -1,8 +1,8 @@
 """What every use case that writes has in common: who is meant, what is in the way, and what a change says of itself."""
 
 import json
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
@@ -13,6 +13,9 @@ from mcp_memory.store.base import Transaction
 
 SWEEP: Final = "sweep"
 """The tool name of the store's own changes."""
+
+_Thing = TypeVar("_Thing")
+_PORTION: Final = 500
 
 
 class Writing:
@@ -124,6 +127,11 @@ def damaged(memory: Memory) -> Conflict:
         "get_memory with history shows its earlier wording.",
         (memory.id,),
     )
+
+
+def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
+    """`things` in their order, a few hundred at a time: what the store is asked about together."""
+    return (things[start : start + _PORTION] for start in range(0, len(things), _PORTION))
 
 
 def removal(operation: Deed, memory: Memory, now: int) -> Step:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from mcp_memory.models import Candidates, Change, Filter, Memory, Page, Past, Revision, Step, Value, Vector
+from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Revision, Step, Value, Vector
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -70,6 +70,10 @@ class Transaction(Protocol):
         """The memories that hold this text or this key: none, one or two."""
         ...
 
+    async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
+        """The memories that hold any of these texts (16 bytes each) or keys, each once, in no particular order."""
+        ...
+
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed at `now`, those that expired first."""
         ...
@@ -80,6 +84,10 @@ class Transaction(Protocol):
         An `add` of a memory whose `row` is set puts it back where it was. A `change` that undoes another (by `seq`)
         marks it; the marks along the chain of undos before it flip with it.
         """
+        ...
+
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every memory that reads show at its time; their ids, oldest created first."""
         ...
 
     async def change(self, change_id: str) -> Change | None:
@@ -96,6 +104,13 @@ class Transaction(Protocol):
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
+        ...
+
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """Of the memories that the revisions `seqs` are of: the version before the first, if kept, and all from it on.
+
+        By the row of the memory, oldest first.
+        """
         ...
 
 
@@ -154,6 +169,19 @@ class Store(Protocol):
 
     async def revisions(self, user: str, memory_id: str) -> list[Revision]:
         """Every version of one memory, oldest first; also of a deleted one."""
+        ...
+
+    async def change(self, user: str, change_id: str) -> Change | None:
+        """The change of that id."""
+        ...
+
+    async def changes(
+        self, user: str, limit: int, traces: int, *, before: int | None = None, after: int = 0, since: int | None = None
+    ) -> list[Entry]:
+        """At most `limit` changes, newest first, each with at most `traces` of what it did, in the order written.
+
+        Only those with `seq` below `before` and above `after`, made at `since` (by the clock of their time) or later.
+        """
         ...
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:

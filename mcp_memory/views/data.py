@@ -1,7 +1,7 @@
 """Structured content: plain JSON objects without nulls, times in ISO 8601 UTC, scores to two digits."""
 
 from collections.abc import Iterable
-from typing import Any, NotRequired
+from typing import Any, Final, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
@@ -9,6 +9,9 @@ from mcp_memory import clock
 from mcp_memory.extraction.extractor import Extracted, Worksheet
 from mcp_memory.models import Hit, LeftOut, Match, Memory, Revision
 from mcp_memory.service.outcomes import Added, Deleted, Done, Found, Got, Listed, Skipped, Undone, UndoneStep, Updated
+
+SHOWN: Final = 100
+"""So many operations of an undo are shown."""
 
 
 class MemoryData(TypedDict):
@@ -143,6 +146,7 @@ class UndoReply(TypedDict):
     client: NotRequired[str]
     operations: list[OperationData]
     change_id: str
+    left_out: NotRequired[list[LeftOutData]]
 
 
 def added(outcome: Added) -> AddReply:
@@ -198,12 +202,20 @@ def undone(outcome: Undone) -> UndoReply:
     reply = UndoReply(
         undone=outcome.undone.id,
         tool=outcome.undone.tool,
-        operations=[operation(step) for step in outcome.steps],
+        operations=[operation(step) for step in outcome.steps[:SHOWN]],
         change_id=outcome.change_id,
     )
+    if more := beyond(outcome):
+        reply["left_out"] = left_out(more)
     if outcome.undone.client:
         reply["client"] = outcome.undone.client
     return reply
+
+
+def beyond(outcome: Undone) -> tuple[LeftOut, ...]:
+    """The operations of a large undo that are not shown."""
+    more = len(outcome.steps) - SHOWN
+    return (LeftOut(count=more, reason=f"operations beyond {SHOWN}"),) if more > 0 else ()
 
 
 def extracted(outcome: Extracted) -> ExtractReply:

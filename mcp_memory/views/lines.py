@@ -5,7 +5,7 @@ Recalled text always stands under a line that says what it is: stored notes, not
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 
 from mcp_memory import clock
 from mcp_memory.extraction.extractor import Extracted, Worksheet
@@ -23,6 +23,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.views.data import SHOWN, beyond
 
 
 def added(outcome: Added, zone: tzinfo | None) -> str:
@@ -58,14 +59,10 @@ def listed(outcome: Listed, zone: tzinfo | None) -> str:
 
 
 def got(outcome: Got, zone: tzinfo | None) -> str:
-    """What `get_memory` read, oldest revision first."""
+    """What `get_memory` read; `views.timeline` adds the history."""
     one = outcome.memory
-    times = [f"created {_minute(one.created_at, zone)}", f"updated {_minute(one.updated_at, zone)}"]
-    lines = [f"One memory ({LABEL}):", _line(f"[{one.id}]", one, times)]
-    if outcome.revisions is not None:
-        lines.append(f"{len(outcome.revisions)} revisions ({LABEL}):")
-        lines += [revision(one, zone) for one in outcome.revisions]
-    return "\n".join(lines)
+    times = [f"created {clock.minute_in(one.created_at, zone)}", f"updated {clock.minute_in(one.updated_at, zone)}"]
+    return "\n".join([f"One memory ({LABEL}):", _line(f"[{one.id}]", one, times)])
 
 
 def updated(outcome: Updated, zone: tzinfo | None) -> str:
@@ -87,8 +84,8 @@ def undone(outcome: Undone, zone: tzinfo | None) -> str:
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
     what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}, change {outcome.undone.id}"
     headline = f"Undid {what} ({change(outcome.change_id)}{LABEL}):"
-    steps = [_undone_step(step, zone) for step in outcome.steps]
-    return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
+    steps = [_undone_step(step, zone) for step in outcome.steps[:SHOWN]]
+    return "\n".join([headline, *(steps or ["Nothing was left to put back."]), *left_out(beyond(outcome))])
 
 
 def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
@@ -135,11 +132,16 @@ def hit(one: Hit, zone: tzinfo | None) -> str:
 
 
 def revision(one: Revision, zone: tzinfo | None) -> str:
-    """One version of a memory, with the change that made it."""
+    """One version of a memory, whole, with the change that made it."""
+    return _line(f"{made(one, zone)}:", one.memory, [])
+
+
+def made(one: Revision, zone: tzinfo | None) -> str:
+    """The version, and the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
     reason = f", {one.reason}" if one.reason else ""
-    made = f"{one.operation} {_minute(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
-    return _line(f"v{one.memory.version} {made}:", one.memory, [])
+    change_ = f"{one.change.tool}{by} (change {one.change.id}{reason})"
+    return f"v{one.memory.version} {one.operation} {clock.minute_in(one.change.at, zone)} {change_}"
 
 
 def _nothing(outcome: Extracted) -> str:
@@ -193,11 +195,6 @@ def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
     if one.version > 1:
         parts.append(f"v{one.version}")
     return " · ".join(parts)
-
-
-def _minute(micros: int, zone: tzinfo | None) -> str:
-    """`micros` to the minute in `zone`, with its offset from UTC."""
-    return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).isoformat(" ", "minutes")
 
 
 def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:

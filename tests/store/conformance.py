@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pytest
 
 from mcp_memory import ranking
-from mcp_memory.models import Candidates, Change, Deed, Filter, Memory, Revision, Step, fingerprint
+from mcp_memory.models import Candidates, Change, Deed, Entry, Filter, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store
@@ -189,6 +189,8 @@ async def everything(store: Store, user: str, known: Known, now: int = NOW) -> d
         "living": sorted((await store.living(user, list(known.rows), now)).items()),
         "past": sorted((await store.past(user, list(known.rows), now)).items()),
         "revisions": [told(one, ids) for revisions in held for one in revisions],
+        "change of user": [_change(one, ids) for one in _some([await store.change(user, c) for c in known.changes])],
+        "changes": [_entry(one, ids) for one in await store.changes(user, 100, 2)],
     }
     return outside | inside
 
@@ -204,13 +206,22 @@ def _change(change: Change, ids: Mapping[int, str]) -> tuple[Any, ...]:
     return plain, *others
 
 
+def _entry(entry: Entry, ids: Mapping[int, str]) -> tuple[Any, ...]:
+    traces = [
+        (told(one.revision, ids), told(one.former, ids) if one.former is not None else None) for one in entry.traces
+    ]
+    return _change(entry.change, ids), entry.undoes, entry.undone_by, entry.count, traces, entry.pruned
+
+
 async def _inside(turn: Transaction, known: Known, now: int) -> tuple[dict[str, list[Any]], Mapping[int, str]]:
     changes = _some([await turn.change(one) for one in known.changes])
     ids = {change.seq: change.id for change in changes}
     latest = await turn.latest_undoable()
     twins = [await turn.twins(fingerprint(content), None) for content in known.contents]
     twins += [await turn.twins(None, key) for key in known.keys]
+    holders = await turn.holders([fingerprint(content) for content in known.contents], known.keys)
     histories = [await turn.history(row) for row in known.rows]
+    aftermath = await turn.aftermath(known.rows[3:])
     wrote = [await turn.revisions_of(change) for change in changes]
     return {
         "memories": _by_row(await turn.memories(known.memories)),
@@ -219,6 +230,8 @@ async def _inside(turn: Transaction, known: Known, now: int) -> tuple[dict[str, 
         "change": [_change(change, ids) for change in changes],
         "latest_undoable": _some([latest and latest.id]),
         "revisions_of": [told(one, ids) for revisions in wrote for one in revisions],
+        "holders": _by_row(holders),
+        "aftermath": [(row, [told(one, ids) for one in held]) for row, held in sorted(aftermath.items())],
         "history": [told(one, ids) for revisions in histories for one in revisions],
     }, ids
 

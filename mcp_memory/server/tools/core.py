@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from mcp_memory.guard import Fields
 from mcp_memory.server.calls import AppContext, begin, reply
 from mcp_memory.server.schema import ToolSpec
-from mcp_memory.views import data, lines
+from mcp_memory.views import data, lines, timeline
 
 
 def _bounded(number: int) -> int:
@@ -103,7 +103,7 @@ async def get_memory(
     """Reads one memory by its id or by its exact key, without searching."""
     call = await begin(ctx, user_id, "get_memory")
     outcome = await call.service.get(call.user, id, key, history=history)
-    return reply(lines.got(outcome, call.zone), data.got(outcome))
+    return reply(timeline.got(outcome, call.zone), data.got(outcome))
 
 
 async def update_memory(

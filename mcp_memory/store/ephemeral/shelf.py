@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from mcp_memory.models import (
     Change,
+    Entry,
     Memory,
     Revision,
     State,
     Step,
+    Trace,
     Vector,
     fingerprint,
 )
@@ -71,6 +73,15 @@ class EphemeralTransaction:
             if fingerprint(memory.content) == text_fingerprint or (key is not None and memory.key == key)
         ]
 
+    async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
+        """The memories that hold any of these texts or keys, also expired ones."""
+        texts, names = set(fingerprints), set(keys)
+        return [
+            memory
+            for memory in self._shelf.memories.values()
+            if fingerprint(memory.content) in texts or memory.key in names
+        ]
+
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
@@ -84,6 +95,14 @@ class EphemeralTransaction:
         if change.undoes is not None:
             self._flip(change.undoes, seq)
         return [self._write(change, step) for step in steps]
+
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every living memory."""
+        living = [memory for _, memory in sorted(self._shelf.memories.items()) if lives(memory, change.at)]
+        later = {"updated_at": change.at, "damaged": False}
+        gone = [memory.model_copy(update=later | {"version": memory.version + 1}) for memory in living]
+        await self.record(change, [Step(operation="delete", memory=memory) for memory in gone])
+        return [memory.id for memory in living]
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
@@ -100,6 +119,18 @@ class EphemeralTransaction:
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
         return [current(self._shelf, revision) for revision in self._shelf.revisions if revision.memory.row == row]
+
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """The versions of some memories from the one before these revisions on, by row, oldest first."""
+        wanted = set(seqs)
+        first = {one.memory.row: one.memory.seq for one in reversed(self._shelf.revisions) if one.memory.seq in wanted}
+        found: dict[int, list[Revision]] = {row: [] for row in first}
+        for one in self._shelf.revisions:
+            row, seq = one.memory.row, one.memory.seq
+            if row in first:
+                earlier = found[row] if seq >= first[row] else []
+                found[row] = [*earlier, current(self._shelf, one)]
+        return found
 
     def _write(self, change: Change, step: Step) -> Memory:
         self._shelf.last_seq += 1
@@ -141,6 +172,27 @@ def differs(one: Memory, other: Memory) -> bool:
 def current(shelf: Shelf, revision: Revision) -> Revision:
     """`revision` with its change as it is marked now."""
     return revision.model_copy(update={"change": shelf.changes[revision.change.seq]})
+
+
+def entry(shelf: Shelf, change: Change, traces: int) -> Entry:
+    """The change as it is listed, with at most `traces` of what it did."""
+    wrote = [one for one in shelf.revisions if one.change.seq == change.seq]
+    others = [shelf.changes[seq].id if seq else None for seq in (change.undoes, change.undone_by)]
+    return Entry(
+        change=change,
+        undoes=others[0],
+        undone_by=others[1],
+        count=len(wrote),
+        traces=tuple(_trace(shelf, one) for one in wrote[:traces]),
+        pruned=not wrote and change.undoes is None and not change.system,
+    )
+
+
+def _trace(shelf: Shelf, revision: Revision) -> Trace:
+    memory = revision.memory
+    earlier = (one for one in reversed(shelf.revisions) if one.memory.row == memory.row and one.memory.seq < memory.seq)
+    former = next(earlier, None)
+    return Trace(revision=current(shelf, revision), former=former and current(shelf, former))
 
 
 def _walks_back(change: Change) -> bool:

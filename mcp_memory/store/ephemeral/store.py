@@ -9,6 +9,8 @@ import anyio
 
 from mcp_memory.models import (
     Candidates,
+    Change,
+    Entry,
     Filter,
     Memory,
     Page,
@@ -18,7 +20,7 @@ from mcp_memory.models import (
     Vector,
 )
 from mcp_memory.store.base import FileSettings, Holding, Unembedded, index_terms
-from mcp_memory.store.ephemeral.shelf import EphemeralTransaction, Shelf, Superseded, current, differs, lives
+from mcp_memory.store.ephemeral.shelf import EphemeralTransaction, Shelf, Superseded, current, differs, entry, lives
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -103,6 +105,22 @@ class EphemeralStore:
         shelf = self._shelf(user)
         last = next((one.memory.row for one in reversed(shelf.revisions) if one.memory.id == memory_id), None)
         return [current(shelf, revision) for revision in shelf.revisions if revision.memory.row == last]
+
+    async def change(self, user: str, change_id: str) -> Change | None:
+        """The change of that id."""
+        return next((change for change in self._shelf(user).changes.values() if change.id == change_id), None)
+
+    async def changes(
+        self, user: str, limit: int, traces: int, *, before: int | None = None, after: int = 0, since: int | None = None
+    ) -> list[Entry]:
+        """At most `limit` changes, newest first, each with at most `traces` of what it did."""
+        shelf = self._shelf(user)
+        kept = [
+            change
+            for seq, change in sorted(shelf.changes.items(), reverse=True)
+            if after < seq and (before is None or seq < before) and (since is None or change.at >= since)
+        ]
+        return [entry(shelf, change, traces) for change in kept[:limit]]
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
         """At most `limit` wordings that have no vector, newest first."""

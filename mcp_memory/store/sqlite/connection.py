@@ -79,6 +79,12 @@ class Connection:
             for one in running:
                 one.cancel()
 
+    async def many(self, name: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Run the statement called `name`, which gives no rows, for each of `parameters`; the first error ends it."""
+        with translated(self.path):
+            async with self._raw.executemany(QUERIES[name], parameters):
+                pass
+
     async def script(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Every row of a statement that has no name: a pragma, or a step of a migration."""
         return await self._patiently(partial(self._run, statement, parameters), self.deadline())

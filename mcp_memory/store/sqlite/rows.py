@@ -3,10 +3,10 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mcp_memory.models import Change, Memory, Revision, State, Vector, digest, fingerprint
+from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, fingerprint
 from mcp_memory.store.base import index_terms
 from mcp_memory.text import Analyzer
 
@@ -32,16 +32,24 @@ def memory(row: sqlite3.Row) -> Memory:
     return _checked(_fields(values) | {"row": values["row_id"] & SEQUENCE_MASK, "seq": values["seq"]}, values["digest"])
 
 
-def revision(row: sqlite3.Row) -> Revision:
-    """The revision of a row of `revisions` joined with its change."""
+def revision(row: sqlite3.Row, made: Change | None = None) -> Revision:
+    """The revision of a row of `revisions` joined with its change, which is `made` where that is known already."""
     values = _values(row)
     places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
     return Revision(
         memory=_checked(_fields(values) | places, values["digest"]),
         operation=values["operation"],
         reason=values["reason"],
-        change=change(row),
+        change=made or change(row),
     )
+
+
+def revisions(found: Iterable[sqlite3.Row]) -> Iterator[Revision]:
+    """The same of many rows, few of which are of changes of their own."""
+    known: dict[int, Change] = {}
+    for row in found:
+        made = known.setdefault(row["change_seq"], known.get(row["change_seq"]) or change(row))
+        yield revision(row, made)
 
 
 def change(row: sqlite3.Row) -> Change:
@@ -52,9 +60,37 @@ def change(row: sqlite3.Row) -> Change:
     )
 
 
-def memory_parameters(one: Memory, number: int, analyzer: Analyzer) -> dict[str, Any]:
-    """What saving `one` for the user of that `number` needs."""
-    indexed = index_terms(one, analyzer)
+def entry(row: sqlite3.Row, traces: Sequence[Trace]) -> Entry:
+    """The entry of a row of the query `changes`, which did what `traces` say."""
+    found = change(row)
+    lost = not row["count"] and found.undoes is None and not found.system
+    return Entry(
+        change=found,
+        undoes=row["undoes_id"],
+        undone_by=row["undone_by_id"],
+        count=row["count"],
+        traces=tuple(traces),
+        pruned=bool(row["pruned"]) or lost,
+    )
+
+
+def traces(found: Iterable[sqlite3.Row]) -> dict[int, list[Trace]]:
+    """What the rows of the query `traces` tell of each change, by its seq, in the order written."""
+    formers: dict[int, Revision] = {}
+    told: dict[int, list[Trace]] = {}
+    written: list[Revision] = []
+    for row in found:
+        if row["follower"] is None:
+            written.append(revision(row))
+        else:
+            formers[row["follower"]] = revision(row)
+    for one in written:
+        told.setdefault(one.change.seq, []).append(Trace(revision=one, former=formers.get(one.memory.seq)))
+    return told
+
+
+def memory_parameters(one: Memory, number: int, indexed: Sequence[str]) -> dict[str, Any]:
+    """What saving `one` for the user of that `number` needs; `indexed` are the terms it is found by."""
     return {
         "row_id": number << SEQUENCE_BITS | one.row,
         "number": number,
@@ -80,6 +116,14 @@ def memory_parameters(one: Memory, number: int, analyzer: Analyzer) -> dict[str,
         "version": one.version,
         "digest": digest(one),
     }
+
+
+def digest_when_gone(row: sqlite3.Row, at: int) -> bytes:
+    """The digest of the revision that a deletion at `at` of a row of `memories` makes."""
+    fields = _fields(_values(row))
+    fields["version"] += 1
+    fields["updated_at"] = at
+    return digest(Memory.model_construct(**fields))
 
 
 def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Postings, Revision, Vector
+from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Postings, Revision, Vector
 from mcp_memory.store.base import FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import (
@@ -167,6 +167,21 @@ class SqliteStore:
         return [
             rows.revision(row) for row in await self._reader.all("revisions_by_id", {"user": user, "id": memory_id})
         ]
+
+    async def change(self, user: str, change_id: str) -> Change | None:
+        """The change of that id."""
+        row = await self._reader.one("change_of_user", {"user": user, "id": change_id})
+        return rows.change(row) if row else None
+
+    async def changes(
+        self, user: str, limit: int, traces: int, *, before: int | None = None, after: int = 0, since: int | None = None
+    ) -> list[Entry]:
+        """At most `limit` changes, newest first, each with at most `traces` of what it did."""
+        asked = {"user": user, "before": before, "after": after, "since": since, "limit": limit}
+        found = await self._reader.all("changes", asked)
+        seqs = json.dumps([row["change_seq"] for row in found])
+        told = rows.traces(await self._reader.all("traces", {"user": user, "changes": seqs, "limit": traces}))
+        return [rows.entry(row, told.get(row["change_seq"], ())) for row in found]
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
         """At most `limit` wordings that have no vector of the file's model, newest first."""

@@ -3,13 +3,18 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
+
+_FEW: Final = 100
+"""So many steps of a change are handed over one by one, and waited for together."""
+_MANY: Final = 500
+"""So many of the others at once: calls beside this one have their turn in between."""
 
 
 class SqliteTransaction:
@@ -39,6 +44,12 @@ class SqliteTransaction:
         """The memories that hold this text or this key, also expired ones."""
         return await self._memories("twins", {"fingerprint": text_fingerprint, "key": key})
 
+    async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
+        """The memories that hold any of these texts or keys, also expired ones."""
+        places = json.dumps(list(range(len(fingerprints))))
+        held = {"fingerprints": b"".join(fingerprints), "places": places, "keys": json.dumps(list(keys))}
+        return await self._memories("holders", held)
+
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         return await self._memories("expired", {"now": now, "limit": limit})
@@ -47,13 +58,33 @@ class SqliteTransaction:
         """Write `steps` as one change."""
         number = await self._own_number()
         memories = [self._numbered(step.memory) for step in steps]
+        pairs = list(zip(memories, steps, strict=True))
         statements = [("add_change", change.model_dump() | {"number": number})]
-        for memory, step in zip(memories, steps, strict=True):
+        for memory, step in pairs[:_FEW]:
             statements += self._statements(number, change, step, memory)
         added, *_ = await self._turn.in_turn(*statements)
+        for start in range(_FEW, len(pairs), _MANY):
+            await self._write_many(number, change, pairs[start : start + _MANY])
         if change.undoes is not None:
             await self._flip(number, change.undoes, added[0]["seq"])
         return memories
+
+    async def clear(self, change: Change) -> list[str]:
+        """Write `change`, which deletes every living memory: a few statements however many there are."""
+        number = await self._own_number()
+        place = {"number": number, "now": change.at, "after": 0}
+        ids: list[str] = []
+        digests: list[bytes] = []
+        page = place | {"limit": _MANY}
+        while found := await self._turn.all("cleared", page):
+            ids += [row["id"] for row in found]
+            digests += [rows.digest_when_gone(row, change.at) for row in found]
+            page |= {"after": found[-1]["row_id"] & rows.SEQUENCE_MASK}
+        written = {"change_id": change.id, "last_seq": self._last_seq, "digests": b"".join(digests)}
+        added = ("add_change", change.model_dump() | {"number": number})
+        await self._turn.in_turn(added, ("clear_revisions", place | written), ("clear_memories", place))
+        self._last_seq += len(ids)
+        return ids
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
@@ -66,7 +97,7 @@ class SqliteTransaction:
     async def revisions_of(self, change: Change) -> list[Revision]:
         """What `change` wrote, in the order written."""
         found = await self._turn.all("revisions_of_change", {"change": change.seq, "number": self._number})
-        return [rows.revision(row) for row in found]
+        return list(rows.revisions(found))
 
     async def history(self, row: int) -> list[Revision]:
         """Every version of the memory at `row`, oldest first."""
@@ -75,6 +106,14 @@ class SqliteTransaction:
         number = self._number
         found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
+
+    async def aftermath(self, seqs: Sequence[int]) -> dict[int, list[Revision]]:
+        """The versions of some memories from the one before these revisions on, by row, oldest first."""
+        found = await self._turn.all("aftermath", {"number": self._number, "seqs": json.dumps(list(seqs))})
+        histories: dict[int, list[Revision]] = {}
+        for revision in rows.revisions(found):
+            histories.setdefault(revision.memory.row, []).append(revision)
+        return histories
 
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
         return [rows.memory(row) for row in await self._turn.all(query, parameters | {"number": self._number})]
@@ -93,9 +132,19 @@ class SqliteTransaction:
         self._last_seq += 1
         return memory.model_copy(update={"row": memory.row or self._last_seq, "seq": self._last_seq})
 
+    async def _write_many(self, number: int, change: Change, pairs: Sequence[tuple[Memory, Step]]) -> None:
+        """Write some steps of a large change: handed over one by one they would take longer, and far more room."""
+        written: dict[str, list[dict[str, Any]]] = {}
+        for memory, step in pairs:
+            for name, parameters in self._statements(number, change, step, memory):
+                written.setdefault(name, []).append(parameters)
+        for name, parameters in written.items():
+            await self._turn.many(name, parameters)
+
     def _statements(self, number: int, change: Change, step: Step, memory: Memory) -> list[tuple[str, dict[str, Any]]]:
         """What writes one step, whose memory is stored as `memory`."""
-        stored = rows.memory_parameters(memory, number, self._analyzer)
+        indexed = [] if step.operation in {"delete", "expire"} else index_terms(memory, self._analyzer)
+        stored = rows.memory_parameters(memory, number, indexed)
         stored |= rows.vector_parameters(step.vector, self._settings.model)
         self.written.append((memory, step, stored["term_count"]))
         revision = {

@@ -68,6 +68,25 @@ VALUES (:row_id, :number, :id, :content, :key, :topics, :pinned, :metadata, :age
 INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
 VALUES (:revision, :row_id, {change_of_id}, :held_from, :held_until, :fingerprint, :terms, :term_count)
 
+-- fragment: cleared
+m.row_id BETWEEN (:number << 32 | :after) + 1 AND (:number << 32 | 0xffffffff) AND {living}
+
+-- name: cleared
+SELECT m.* FROM memories AS m WHERE {cleared} ORDER BY m.row_id LIMIT :limit
+
+-- name: clear_revisions
+-- What a step "delete" writes, for all memories at once. :digests has 16 bytes for each.
+INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+    team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+SELECT (:number << 32) + :last_seq + row_number() OVER (ORDER BY m.row_id), m.row_id, {change_of_id}, 'delete', NULL,
+    m.id, m.content, m.key, m.topics, m.pinned, m.metadata, m.agent, m.team, m.session_id, m.source, m.state,
+    m.created_at, :now, m.worded_at, m.expires_at, m.version + 1,
+    substr(:digests, 16 * row_number() OVER (ORDER BY m.row_id) - 15, 16)
+FROM memories AS m WHERE {cleared} ORDER BY m.row_id
+
+-- name: clear_memories
+DELETE FROM memories WHERE row_id IN (SELECT m.row_id FROM memories AS m WHERE {cleared})
+
 -- name: memories_by_ids
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
@@ -75,6 +94,13 @@ SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_ea
 SELECT * FROM memories WHERE user = :number AND fingerprint = :fingerprint
 UNION
 SELECT * FROM memories WHERE user = :number AND key = :key
+
+-- name: holders
+-- :fingerprints has 16 bytes for each number in :places.
+SELECT m.* FROM json_each(:places) AS j
+JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
+UNION
+SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m ON m.user = :number AND m.key = j.value
 
 -- name: expired
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
@@ -84,6 +110,43 @@ SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER
 
 -- name: history
 SELECT {revision_and_change} WHERE r.memory = :memory ORDER BY r.row_id
+
+-- name: aftermath
+SELECT {change}, r.*
+FROM (SELECT memory, min(row_id) AS first FROM revisions
+    WHERE row_id IN (SELECT :number << 32 | value FROM json_each(:seqs) WHERE value BETWEEN 0 AND 0xffffffff)
+    GROUP BY memory) AS own
+JOIN revisions AS r ON r.memory = own.memory AND r.row_id >= coalesce(
+    (SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = own.memory AND p.row_id < own.first), own.first)
+JOIN changes AS c ON c.seq = r.change
+ORDER BY r.row_id
+
+-- name: change_of_user
+SELECT {change} FROM users AS u JOIN changes AS c ON c.user = u.number WHERE u.name = :user AND c.id = :id
+
+-- name: changes
+SELECT {change}, c.pruned, (SELECT id FROM changes WHERE seq = c.undoes) AS undoes_id,
+    (SELECT id FROM changes WHERE seq = c.undone_by) AS undone_by_id,
+    (SELECT count(*) FROM revisions AS r WHERE r.change = c.seq) AS count
+FROM users AS u JOIN changes AS c ON c.user = u.number
+WHERE u.name = :user AND c.seq > :after AND (:before IS NULL OR c.seq < :before) AND (:since IS NULL OR c.at >= :since)
+ORDER BY c.seq DESC LIMIT :limit
+
+-- name: traces
+-- The first revisions of some changes, each followed by the one before it, whose `follower` it is.
+WITH wrote AS MATERIALIZED (
+    SELECT r.row_id, (
+        SELECT max(p.row_id) FROM revisions AS p WHERE p.memory = r.memory AND p.row_id < r.row_id) AS former
+    FROM json_each(:changes) AS j JOIN revisions AS r ON r.row_id IN (
+        SELECT row_id FROM revisions WHERE change = j.value ORDER BY row_id LIMIT :limit)
+)
+SELECT r.*, {change}, w.follower
+FROM (SELECT row_id, NULL AS follower FROM wrote
+    UNION ALL SELECT former, row_id & 0xffffffff FROM wrote WHERE former IS NOT NULL) AS w
+JOIN revisions AS r ON r.row_id = w.row_id JOIN changes AS c ON c.seq = r.change
+JOIN users AS u ON u.number = c.user
+WHERE u.name = :user
+ORDER BY r.row_id
 
 -- name: revisions_by_id
 -- A deleted memory and a later one with the same id are told apart by `memory`: the newest counts.
