@@ -176,8 +176,8 @@ class Summarizer:
             raise InvalidInput("another result names one of its memories too; neither counts")
         sources = [group[number - 1] for number in numbers]
         content = guard.content(one.content)
-        if kind := credential(content):
-            raise InvalidInput(f"it holds a {kind}, which is not kept")
+        if self._service.secrets != "allow" and (kind := credential(content)):
+            raise InvalidInput(guard.secret_in("content", kind))
         if len({topic for memory in sources for topic in memory.topics}) > guard.MAX_TOPICS:
             raise InvalidInput(f"its memories have more than {guard.MAX_TOPICS} topics together")
         self._refuse_loss(content, sources)

@@ -70,6 +70,7 @@ class OperationData(TypedDict):
     expired: NotRequired[bool]
     reason: NotRequired[str]
     was: NotRequired[str]
+    redacted: NotRequired[list[str]]
 
 
 class SkippedData(TypedDict):
@@ -105,6 +106,7 @@ class AddReply(TypedDict):
     memory: MemoryData
     change_id: NotRequired[str]
     neighbours: list[HitData]
+    redacted: NotRequired[list[str]]
 
 
 class SearchReply(TypedDict):
@@ -130,6 +132,7 @@ class UpdateReply(TypedDict):
     memory: MemoryData
     changed: list[str]
     change_id: NotRequired[str]
+    redacted: NotRequired[list[str]]
 
 
 class DeleteReply(TypedDict):
@@ -152,6 +155,8 @@ def added(outcome: Added) -> AddReply:
     )
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
+    if outcome.redacted:
+        reply["redacted"] = list(outcome.redacted)
     return reply
 
 
@@ -185,6 +190,8 @@ def updated(outcome: Updated) -> UpdateReply:
     reply = UpdateReply(outcome=outcome.outcome, memory=memory(outcome.memory), changed=list(outcome.changed))
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
+    if outcome.redacted:
+        reply["redacted"] = list(outcome.redacted)
     return reply
 
 
@@ -241,6 +248,8 @@ def done(one: Done) -> OperationData:
         data["reason"] = one.reason
     if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
         data["was"] = one.former.content
+    if one.redacted:
+        data["redacted"] = list(one.redacted)
     return data
 
 
