@@ -60,7 +60,7 @@ _STEMS: Final = (
 ).split()
 """A text without any of these needs no look at the words that hold one."""
 _SUFFIX: Final = Pattern(
-    r"(?:s|en|et|n|a|e|ı|ım|sı|si|i|im|in|ul|u|em|я|ю|ем|у|ja|er)?(?![^\W\d_])(?!\w*(?:hash|len|min_|max_|count"
+    r"(?:s|en|et|n|a|e|ı|ım|sı|si|i|im|in|ul|u|em|я|ю|ем|у|ja|er)?(?![^\W\d_])(?!\w{0,20}(?:hash|len|min_|max_|count"
     r"|polic|expir|age\b|reset|field|input|type|manager|hint|ur[li]|path|file|name|_id\b|limit|strength|regex|format"
     r"|algo|rotat|changed|updated|_at\b|check|valid|column|label|holder|budget|cost|usage))",
     re.IGNORECASE,
@@ -216,6 +216,8 @@ def _ahead(text: str, start: int, sort: Sort) -> tuple[int, int] | None:
 
 def _after(text: str, end: int, sort: Sort) -> tuple[int, int] | None:
     """Where the value stands that the text after a word gives it."""
+    if text[end : end + 1] in {"}", "@"}:  # the word is a variable, or a part of an address
+        return None
     stop = min(len(text), end + _WINDOWS.get(sort, _WINDOW))
     if broken := _GAP_END.search(text, end, stop):
         stop = broken.start() + 1

@@ -4,8 +4,8 @@ from typing import Final
 
 ISSUED: Final = (
     # Models and search
-    ("sk-", "API key", r"sk-(?:[a-z]+\d*-)*(?=[\w-]{0,200}\d)[\w-]{20,300}"),
-    ("sk_", "API key", r"sk_(?:live_|test_)?[A-Za-z0-9]{16,250}|(?<=\w)sk_[0-9a-f]{32,64}"),
+    ("sk-", "API key", r"sk-(?:[a-z]{1,12}\d{0,3}-){0,4}(?=[\w-]{0,200}\d)[\w-]{20,300}"),
+    ("sk_", "API key", r"sk_(?:live_|test_)?[A-Za-z0-9]{16,250}"),
     ("k_live_", "API key", r"[pr]k_live_[A-Za-z0-9]{16,250}"),
     ("rk_test_", "API key", r"rk_test_[A-Za-z0-9]{16,250}"),
     ("AIza", "API key", r"AIza[\w-]{35}"),
@@ -65,7 +65,7 @@ ISSUED: Final = (
     ("xapp-", "access token", r"xapp-\d-[A-Z0-9]+-\d+-[0-9a-f]{32,}"),
     ("hooks.slack.com", "access token", r"hooks\.slack\.com/(?:services|workflows)/T\w+/[AB]\w+/[\w/]{16,}"),
     ("/api/webhooks/", "access token", r"discord(?:app)?\.com/api/webhooks/\d{16,20}/[\w-]{40,}"),
-    ("webhook.office.com", "access token", r"\w+\.webhook\.office\.com/webhookb2/[\w@/-]{60,}"),
+    ("webhook.office.com", "access token", r"[A-Za-z0-9]{1,64}\.webhook\.office\.com/webhookb2/[\w@/-]{60,}"),
     (":AA", "access token", r"\d{8,10}:AA[\w-]{32,34}"),
     (".", "access token", r"[MNO][A-Za-z\d_-]{23,27}\.[\w-]{6}\.[\w-]{27,40}"),
     ("SG.", "API key", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
@@ -88,7 +88,7 @@ ISSUED: Final = (
     ("SharedAccessKey=", "API key", r"SharedAccessKey=[A-Za-z0-9+/]{40,}={0,2}"),
     ("sig=", "access token", r"sig=(?:[A-Za-z0-9]|%2[BbFf]|%3[Dd]){40,}"),
 )
-"""What a text must hold, what it is then called, and the pattern. No letter or digit stands before it."""
+"""What a text must hold, what it is then called, and the pattern, before which no letter, digit or hyphen stands."""
 
 LONGEST_WORD: Final = 20
 """A text whose longest run without blanks is shorter holds none of them."""
