@@ -216,7 +216,7 @@ def _ahead(text: str, start: int, sort: Sort) -> tuple[int, int] | None:
 
 def _after(text: str, end: int, sort: Sort) -> tuple[int, int] | None:
     """Where the value stands that the text after a word gives it."""
-    if text[end : end + 1] in {"}", "@"}:  # the word is a variable, or a part of an address
+    if text[end : end + 1] in {"}", "@", "]"}:  # a variable, a part of an address, or what stands for a secret
         return None
     stop = min(len(text), end + _WINDOWS.get(sort, _WINDOW))
     if broken := _GAP_END.search(text, end, stop):
