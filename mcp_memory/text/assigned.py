@@ -73,7 +73,11 @@ _LINK: Final = Pattern(
     re.IGNORECASE,
 )
 _GAP_END: Final = Pattern(r"[\n;!?]|\.\s")
+_SIGN: Final = Pattern(r"[\d!@#$%^&*~+=?|\\\"'`“„«「『‘”]")
+"""No secret is without any of these, in itself or around it."""
 _BARE: Final = Pattern(r"[^\s\u0e00-\u0e7f\u1100-\u11ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,200}")
+_LONGEST: Final = 200
+_REST: Final = Pattern(r"[\w+/=.~-]*")
 _CUT: Final = Pattern(r"[;&](?=[\w ]{1,40}=)|</|[\"'`](?=[,}\]:\s;)&]|$)|\\n|\\\"|,(?=[\"'\w-]{2,}[:=])|[|]")
 _PAIRS: Final = {'"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "«": "»", "「": "」", "『": "』", "‘": "’", "”": "”"}
 
@@ -147,7 +151,7 @@ def assigned(text: str, low: str) -> Iterator[Span]:
             start = low.find(form)
             while start >= 0:
                 end = _end(low, start, form)
-                if end is not None and (found := _after(text, end, sort) or _ahead(text, start, sort)):
+                if end is not None and (found := _near(text, start, end, sort)):
                     yield (_KINDS.get(sort, sort), *found)
                 start = low.find(form, start + len(form))
 
@@ -204,6 +208,13 @@ def _end(low: str, start: int, form: str) -> int | None:
     return suffix.end() if suffix else None
 
 
+def _near(text: str, start: int, end: int, sort: Sort) -> tuple[int, int] | None:
+    """Where the value stands that a word between `start` and `end` calls a secret."""
+    if not _SIGN.search(text, max(0, start - _BACK), end + _WINDOW + _LONGEST):
+        return None
+    return _after(text, end, sort) or _ahead(text, start, sort)
+
+
 def _ahead(text: str, start: int, sort: Sort) -> tuple[int, int] | None:
     """Where the value stands in `... is my password` and `use ... as password`."""
     words = list(_WORD.finditer(text, max(0, start - _BACK), start))[-6:]
@@ -241,7 +252,7 @@ def _value(text: str, place: int, sort: Sort, tie: Link) -> tuple[int, int] | No
         place += 1
     opening = text[place : place + 1]
     if closing := _PAIRS.get(opening):
-        end = text.find(closing, place + 1, place + 200)
+        end = text.find(closing, place + 1, place + _LONGEST)
         if end > 0 and _quoted(text[place + 1 : end], sort, tie):
             return place + 1, end
         place += 1
@@ -251,7 +262,11 @@ def _value(text: str, place: int, sort: Sort, tie: Link) -> tuple[int, int] | No
     value, place = _trimmed(match[0], place)
     if value.isdigit() and _UNIT.match(text, place + len(value)):
         return None
-    return (place, place + len(value)) if _secret(value, sort, tie) else None
+    if not _secret(value, sort, tie):
+        return None
+    end = place + len(value)
+    rest = _REST.match(text, end) if len(match[0]) == _LONGEST else None
+    return place, rest.end() if rest else end
 
 
 def _trimmed(value: str, place: int) -> tuple[str, int]:
