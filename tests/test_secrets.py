@@ -59,6 +59,19 @@ def test_most_secrets_are_found_and_next_to_nothing_else(part: str) -> None:
     assert row.alarms / row.negatives <= 0.01
 
 
+@pytest.mark.parametrize("value", ["p4ssw0rd", "q1w2e3r4", "v1kings", "$ummer2031", "@dmin2031", "%2Fab31x", "123456"])
+def test_a_common_password_is_no_version_and_no_variable(value: str) -> None:
+    said = f"The password is {value}."
+    assert redacted(said, secrets(said)) == "The password is [redacted: password]."
+
+
+@pytest.mark.parametrize(
+    "value", ["v2.31.0", "SHA-256", "$DB_PASSWORD", "$secret", "${PW}", "@decorator", "%PW%", "s3"]
+)
+def test_a_version_or_a_variable_is_no_password(value: str) -> None:
+    assert secrets(f"The password is {value}.") == ()
+
+
 def test_the_set_is_as_large_as_it_says() -> None:
     assert sum(one.kind is not None for one in SET) >= 200
     assert sum(one.kind is None for one in SET) >= 400

@@ -133,8 +133,8 @@ class Summarizer:
             try:
                 decided.merges.append(self._checked(one, group, cited))
             except InvalidInput as error:
-                content = guard.label(one.content) if isinstance(one, _Result) else None
-                decided.skipped.append(Skipped(operation="merge", why=str(error), content=content or None))
+                content = guard.told(one.content) if isinstance(one, _Result) else None
+                decided.skipped.append(Skipped(operation="merge", why=str(error), content=content))
 
     async def _results(self, model: ChatModel, asked: list[ChatMessage]) -> "list[_Result | None]":
         """What the model answers; None for what cannot be read.

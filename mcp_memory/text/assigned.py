@@ -86,14 +86,14 @@ _HARMLESS: Final = Pattern(
     r"|[~<>≥≤]?\d+(?:[.,:/–-]\d+)*(?:\+|%|st|nd|rd|th|h|d|s|m|x|k|ms|[kmg]i?b|-?(?:bits?|bytes?|digits?|chars?|characters?"
     r"|px|r?em|pt|km|days?|weeks?|months?|years?|hours?|minutes?|words?|tagen?|zeichen|stellig\w*|jahren?|jours?|d[ií]as?|dias))"
     r"|\d{4}-\d\d-\d\dt[\d:.z+-]*"
-    r"|(?:sha|aes|rfc|wpa|oauth|fido|u2f|pbkdf|argon|base|utf|md|tls|ssl|ipv|http|python|scrypt|keepass|kdbx|iso|version|v"
-    r"|page|step|item|line|chapter|room|day|week|level|no|nr|q|windows|office|rsa|ed|x|p|s|ec|web|web3|ps|mp|covid)"
-    r"[-/.]?\d[\d.a-z-]{0,10}"
+    r"|(?:sha|aes|rfc|wpa|oauth|fido|u2f|pbkdf|argon|base|utf|md|tls|ssl|ipv|http|python|scrypt|keepass|kdbx|iso|version"
+    r"|page|step|item|line|chapter|room|day|week|level|no|nr|q|windows|office|rsa|ed|ec|web|ps|mp|covid)"
+    r"[-/.]?\d[\d.-]{0,10}[a-z]{0,6}|[mpqsvx]\d{1,3}(?:[.-]\d+)*"
     r"|1password\w*|keepass\w*|\w*-?2fa|n26|log4j|k8s|i18n|a11y|e2e\w*|b2b",
     re.IGNORECASE,
 )
 _CODE: Final = Pattern(
-    r"[\w.>:$-]*[A-Za-z_]\w*\(.*|[A-Za-z_]\w*(?:\[.*|(?:(?:\.|->|::)[A-Za-z_]\w*)+)|\$.*|%\w*%?|@\w+|<.*|\[.*|\{.*|#.{0,3}"
+    r"[\w.>:$-]*[A-Za-z_]\w*\(.*|[A-Za-z_]\w*(?:\[.*|(?:(?:\.|->|::)[A-Za-z_]\w*)+)|\$[{(].*|(?-i:\$[A-Z_][A-Z0-9_]*|\$[a-z_]+)|%[a-z_]+%?|@[a-z_]+|<.*|\[.*|\{.*|#.{0,3}"
     r"|[a-z]+(?:_[a-z]+)+|[\W_]+|(.)\1+|.*(?:x{4}|\*{3}|\.{3}|…).*|.*(?:your|example|placeholder|redacted|dummy|changeme"
     r"|hidden|snip|here\b).*",
     re.IGNORECASE,
