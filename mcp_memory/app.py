@@ -116,7 +116,9 @@ class App:
         if embedder is not None:
             self._stack.push_async_callback(embedder.aclose)
         self._opened.set()
-        return MemoryService(store, self._clock, embedder, self.zone, self.config.search.min_score)
+        return MemoryService(
+            store, self._clock, embedder, self.zone, self.config.search.min_score, self.config.secrets.action
+        )
 
     async def aclose(self) -> None:
         """Close the store, if it was opened."""

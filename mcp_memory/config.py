@@ -22,6 +22,7 @@ from mcp_memory.sections import (
     ExtractionConfig,
     LlmConfig,
     SearchConfig,
+    SecretsConfig,
     StoreConfig,
     nearest,
 )
@@ -73,6 +74,7 @@ class Config(Value):
     )
     store: StoreConfig = StoreConfig()
     search: SearchConfig = SearchConfig()
+    secrets: SecretsConfig = SecretsConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()

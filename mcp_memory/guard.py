@@ -1,4 +1,4 @@
-"""What may be stored: the limits, and how each field of a request is read.
+"""What may be stored: the limits, how each field of a request is read, and what becomes of a secret in it.
 
 Null is omitted. The empty string clears a key or an expiry, an empty list the topics, an empty object the metadata.
 """
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, Literal, NamedTuple, TypedDict, cast
 
 from mcp_memory import clock, text
 from mcp_memory.errors import InvalidInput
@@ -45,6 +45,17 @@ class Fields(Value):
     metadata: Mapping[str, Any] | None = None
 
 
+SecretAction = Literal["refuse", "redact", "allow"]
+"""What is done with a text that holds a secret: an error, `[redacted: API key]` in its place, or nothing."""
+
+
+class Screened(NamedTuple):
+    """Fields that may be stored as far as secrets go, and what was redacted: `API key in content`."""
+
+    fields: Fields
+    redacted: tuple[str, ...] = ()
+
+
 class Given(TypedDict, total=False):
     """The fields that a request sets, cleaned; a None in it clears."""
 
@@ -76,6 +87,102 @@ def check(fields: Fields, now: int, zone: tzinfo | None) -> Given:
     if fields.expires is not None:
         given["expires_at"] = expiry(fields.expires, now, zone) if fields.expires.strip() else None
     return given
+
+
+def screen(fields: Fields, action: SecretAction) -> Screened:
+    """`fields` without secrets: looked for in what is given, cleaned, and in no other field of the memory.
+
+    A key that calls its content a password counts as part of it: `wifi_password` and `Tr0ub4dor&3` are one.
+
+    Raises:
+        InvalidInput: a field holds a secret and `action` is refuse, or it is outside the limits.
+    """
+    if action == "allow":
+        return Screened(fields)
+    screening = _Screening(action)
+    cleaned: dict[str, Any] = {}
+    if fields.content is not None:
+        named = text.clean(fields.key or "") if len(fields.key or "") <= MAX_KEY else ""
+        cleaned["content"] = screening.called("content", content(fields.content), named)
+    if fields.key is not None and fields.key.strip():
+        cleaned["key"] = _Screening("refuse").plain("key", key(fields.key))  # redacted, two would be the same key
+    if fields.topics is not None:
+        topics(fields.topics)
+        cleaned["topics"] = [screening.plain("topics", text.clean(topic)) for topic in fields.topics]
+    if fields.metadata is not None:
+        cleaned["metadata"] = screening.data("", metadata(fields.metadata))
+    return Screened(fields.model_copy(update=cleaned), tuple(dict.fromkeys(screening.redacted)))
+
+
+def screen_text(name: str, value: str, action: SecretAction) -> tuple[str, tuple[str, ...]]:
+    """A text of its own, such as a message, without secrets; `name` is what an error calls it.
+
+    Raises:
+        InvalidInput: it holds a secret and `action` is refuse.
+    """
+    if action == "allow":
+        return value, ()
+    screening = _Screening(action)
+    return screening.plain(name, text.clean(value)), tuple(dict.fromkeys(screening.redacted))
+
+
+class _Screening:
+    """One pass over the fields of a request; `redacted` says what it replaced, and where."""
+
+    def __init__(self, action: Literal["refuse", "redact"]) -> None:
+        self._action = action
+        self.redacted: list[str] = []
+
+    def plain(self, name: str, value: str) -> str:
+        """A text by itself."""
+        return self._without(name, value, text.secrets(value))
+
+    def called(self, name: str, value: str, called: str) -> str:
+        """A value that stands under a name of its own, which may call it a password."""
+        if not called:
+            return self.plain(name, value)
+        lead = f"{called}: "
+        inside = [one.shifted(-len(lead)) for one in text.secrets(lead + value) if one.start >= len(lead)]
+        return self._without(name, value, inside or text.secrets(value))
+
+    def data(self, called: str, value: object) -> object:
+        """A JSON value of metadata, whose names are texts as well."""
+        match value:
+            case str():
+                return self.called("metadata", value, called)
+            case bool() | float() | None:
+                return value
+            case int():
+                written = self.called("metadata", str(value), called)
+                return value if written == str(value) else written
+            case list():
+                return [self.data(called, one) for one in cast("list[object]", value)]
+            case dict():
+                return self._object(cast("dict[str, object]", value))
+            case _:
+                return value
+
+    def _object(self, value: Mapping[str, object]) -> dict[str, object]:
+        screened: dict[str, object] = {}
+        for name, inner in value.items():
+            if (seen := self.plain("metadata", name)) in screened:
+                raise InvalidInput("metadata has several names that hold a secret; give the fields plain names")
+            screened[seen] = self.data(name, inner)
+        return screened
+
+    def _without(self, name: str, value: str, found: Sequence[text.Secret]) -> str:
+        if not found:
+            return value
+        if self._action == "refuse":
+            raise InvalidInput(secret_in(name, found[0].kind))
+        self.redacted += [f"{one.kind} in {name}" for one in found]
+        return text.redacted(value, found)
+
+
+def secret_in(name: str, kind: str) -> str:
+    """What is said of a field that holds a secret of this kind, without the secret."""
+    article = "an" if kind[0] in "AIai" else "a"
+    return f"{name} holds what looks like {article} {kind}, and secrets are not stored; say where it is kept instead"
 
 
 def content(value: str) -> str:
@@ -165,8 +272,9 @@ def bound(name: str, value: str, now: int, zone: tzinfo | None) -> int:
 
 
 def shown(value: str) -> str:
-    """What a caller sent, quoted and short enough for an error message."""
-    cleaned = text.clean(value.encode(errors="replace").decode()).replace("\n", " ")
+    """What a caller sent, quoted and short enough for an error message, without its secrets."""
+    cleaned = text.clean(value[:MAX_RAW].encode(errors="replace").decode()).replace("\n", " ")
+    cleaned = text.redacted(cleaned, text.secrets(cleaned))
     return repr(cleaned if len(cleaned) <= MAX_SHOWN else cleaned[:MAX_SHOWN] + "…")
 
 

@@ -45,6 +45,15 @@ class SearchConfig(Value):
         return tuple(dict.fromkeys(names))
 
 
+class SecretsConfig(Value):
+    """What is done with a password, key, token, card number or IBAN in what is to be stored."""
+
+    action: guard.SecretAction = Field(
+        default="refuse",
+        description='"refuse": an error; "redact": its kind in its place; "allow": stored as it is.',
+    )
+
+
 class EndpointConfig(Value):
     """An endpoint that speaks OpenAI's API."""
 

@@ -435,6 +435,7 @@ HOSTILE: Final = [
     pytest.param(results(((1, 2), "x" * 5_000)), "at most 4,000", id="too long to keep"),
     pytest.param(results(((1, 2), "\u200b \n")), "content is empty", id="nobody can see it"),
     pytest.param(results(((1, 2), "Works as a nurse")), "leaves out", id="says something else"),
+    pytest.param(results(((1, 2), "Emma's password is Tr0ub4dor&3")), "looks like a password", id="a secret"),
     pytest.param('{"results": [1, null, {"ids": 5}]}', "cannot be read", id="no results"),
     pytest.param('{"results": {"ids": [1, 2]}}', "no usable reply, twice", id="no list"),
     pytest.param("Sorry, I cannot do that.", "no usable reply, twice", id="prose"),
@@ -452,6 +453,7 @@ async def test_a_hostile_reply_deletes_nothing_and_says_why(config: Config, repl
         before = await everything(client)
         endpoint.chat.otherwise = Chat(reply)
         result = await call(client, TOOL, user_id="alice", strategy="summarize", apply=True)
+        assert "Tr0ub4dor" not in text(result) + json.dumps(result.structured_content)
         if result.is_error:
             assert why is not None
             assert "llm.model" in text(result) or "reply" in text(result)

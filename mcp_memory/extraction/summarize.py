@@ -133,8 +133,8 @@ class Summarizer:
             try:
                 decided.merges.append(self._checked(one, group, cited))
             except InvalidInput as error:
-                content = guard.label(one.content) if isinstance(one, _Result) else None
-                decided.skipped.append(Skipped(operation="merge", why=str(error), content=content or None))
+                content = guard.told(one.content) if isinstance(one, _Result) else None
+                decided.skipped.append(Skipped(operation="merge", why=str(error), content=content))
 
     async def _results(self, model: ChatModel, asked: list[ChatMessage]) -> "list[_Result | None]":
         """What the model answers; None for what cannot be read.
@@ -176,8 +176,8 @@ class Summarizer:
             raise InvalidInput("another result names one of its memories too; neither counts")
         sources = [group[number - 1] for number in numbers]
         content = guard.content(one.content)
-        if kind := credential(content):
-            raise InvalidInput(f"it holds a {kind}, which is not kept")
+        if self._service.secrets != "allow" and (kind := credential(content)):
+            raise InvalidInput(guard.secret_in("content", kind))
         if len({topic for memory in sources for topic in memory.topics}) > guard.MAX_TOPICS:
             raise InvalidInput(f"its memories have more than {guard.MAX_TOPICS} topics together")
         self._refuse_loss(content, sources)

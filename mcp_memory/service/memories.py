@@ -11,7 +11,7 @@ from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
-from mcp_memory.guard import Fields, Given
+from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
@@ -51,7 +51,7 @@ class MemoryService:
     """All use cases. Every method takes the user first, and reaches nothing of any other user.
 
     `zone` (None: the system's) is where a time without an offset belongs; without an `embedder` searches are by words.
-    `min_score` is the cut-off of searches that name none.
+    `min_score` is the cut-off of searches that name none; `secrets` is what is done with one in what is to be stored.
     """
 
     def __init__(
@@ -61,12 +61,14 @@ class MemoryService:
         embedder: Embedder | None = None,
         zone: tzinfo | None = None,
         min_score: float = MIN_SCORE,
+        secrets: SecretAction = "refuse",
     ) -> None:
         self._store = store
         self._clock = clock
         self._writing = Writing(clock)
         self._zone = zone
         self._min_score = min_score
+        self.secrets: SecretAction = secrets
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
@@ -76,18 +78,19 @@ class MemoryService:
         """Remember one statement, unless it is there already, or it replaces what its key said.
 
         Raises:
-            InvalidInput: a field is outside the limits.
+            InvalidInput: a field is outside the limits, or holds a secret.
             Conflict: the text is one memory's and the key another's.
         """
         user, now = guard.user(user), self._clock.now()
-        given = guard.check(fields, now, self._zone)
+        screened = guard.screen(fields, self.secrets)
+        given = guard.check(screened.fields, now, self._zone)
         if "content" not in given:
             raise InvalidInput("content is missing; give one self-contained statement")
         probe = await self.vectors.probe([given["content"]])
         async with self._searcher.beside(user, given["content"], probe, now) as near:
             added = await self._add(user, given, kept(probe), now, origin, near.known)
         others = [hit for hit in near.hits if hit.memory.id != added.memory.id]
-        return added.model_copy(update={"neighbours": tuple(others[:NEIGHBOURS])})
+        return added.model_copy(update={"neighbours": tuple(others[:NEIGHBOURS]), "redacted": screened.redacted})
 
     async def update(
         self, user: str, memory_id: str, fields: Fields, origin: Origin, if_version: int | None = None
@@ -95,13 +98,14 @@ class MemoryService:
         """Change the given fields of one memory, if it is still at `if_version`.
 
         Raises:
-            InvalidInput: a field is outside the limits.
+            InvalidInput: a field is outside the limits, or holds a secret.
             NotFound: no such memory belongs to this user.
             VersionConflict: the memory has another version by now.
             Conflict: another memory has that text or key.
         """
         user, now = guard.user(user), self._clock.now()
-        given = guard.check(fields, now, self._zone)
+        screened = guard.screen(fields, self.secrets)
+        given = guard.check(screened.fields, now, self._zone)
         vector = await self.vectors.of(given["content"]) if "content" in given else None
         async with self._store.transaction(user) as turn:
             memory = (await self._writing.own(turn, [memory_id], now))[0]
@@ -117,7 +121,8 @@ class MemoryService:
                         f"Memory {other.id} already has this text or key; update or delete that one instead.",
                         (other.id,),
                     )
-            return await self._apply(turn, memory, given, vector, now, origin)
+            done = await self._apply(turn, memory, given, vector, now, origin)
+        return done.model_copy(update={"redacted": screened.redacted})
 
     async def delete(self, user: str, memory_ids: Sequence[str], origin: Origin) -> Deleted:
         """Remove memories as one change, which undo takes back; all of them or none.
@@ -290,7 +295,7 @@ class MemoryService:
 
     async def _ready(self, operations: Sequence[Operation], now: int) -> tuple[list[Ready], list[Skipped]]:
         """The operations that can be tried, with the vectors of what they say."""
-        ready, left = read(operations, now, self._zone)
+        ready, left = read(operations, now, self._zone, self.secrets)
         texts = [one.given["content"] for one in ready if "content" in one.given]
         vectors = iter(all_kept(await self.vectors.probe(texts), len(texts)) if texts else ())
         return [replace(one, vector=next(vectors)) if "content" in one.given else one for one in ready], left

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from mcp_memory import guard
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
-from mcp_memory.guard import Fields, Given
+from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import (
     AddOperation,
     DeleteOperation,
@@ -24,7 +24,6 @@ from mcp_memory.models import (
 from mcp_memory.service.outcomes import Done, Skipped
 from mcp_memory.service.writing import Writing, altered, removal, split_twins
 from mcp_memory.store.base import Transaction
-from mcp_memory.text.credentials import credential
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
 """Deletions first: what they free, text or key, another operation may take."""
@@ -37,6 +36,7 @@ class Ready:
     operation: AddOperation | UpdateOperation | DeleteOperation
     given: Given
     vector: Vector | None = None
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass
@@ -50,7 +50,9 @@ class Plan:
     """Memories whose time has passed and that stand in the way."""
 
 
-def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tuple[list[Ready], list[Skipped]]:
+def read(
+    operations: Sequence[Operation], now: int, zone: tzinfo | None, secrets: SecretAction
+) -> tuple[list[Ready], list[Skipped]]:
     """The operations that can be tried, fields cleaned and within the limits; the others are skipped."""
     ready: list[Ready] = []
     left: list[Skipped] = []
@@ -62,7 +64,7 @@ def read(operations: Sequence[Operation], now: int, zone: tzinfo | None) -> tupl
             left.append(skipped(one, "two operations on one memory; decide for one"))
         else:
             try:
-                ready.append(_ready(one, now, zone))
+                ready.append(_ready(one, now, zone, secrets))
             except InvalidInput as error:
                 left.append(skipped(one, str(error)))
     return ready, left
@@ -182,20 +184,20 @@ class Planner:
         decided = step.memory.model_copy(update={"source": self._origin.source or step.memory.source})
         self._plan.steps.append(step.model_copy(update={"reason": why, "memory": decided}))
         deed = "update" if step.operation == "update" else one.operation.op  # an add with a key may come to that
-        self._plan.done.append(Done(operation=deed, memory=shown, reason=why, former=former))
+        done = Done(operation=deed, memory=shown, reason=why, former=former, redacted=one.redacted)
+        self._plan.done.append(done)
 
 
-def _ready(operation: AddOperation | UpdateOperation | DeleteOperation, now: int, zone: tzinfo | None) -> Ready:
+def _ready(
+    operation: AddOperation | UpdateOperation | DeleteOperation, now: int, zone: tzinfo | None, secrets: SecretAction
+) -> Ready:
     """The operation with its fields as they would be stored.
 
     Raises:
-        InvalidInput: one of them cannot be, or looks like a secret.
+        InvalidInput: one of them cannot be, or holds a secret.
     """
-    given = guard.check(_fields(operation), now, zone)
-    for part in (given.get("content"), given.get("key"), *given.get("topics", ())):
-        if part and (kind := credential(part)):
-            raise InvalidInput(f"it holds what looks like a {kind}, which is not stored")
-    return Ready(operation, given)
+    screened = guard.screen(_fields(operation), secrets)
+    return Ready(operation, guard.check(screened.fields, now, zone), redacted=screened.redacted)
 
 
 def _fields(operation: AddOperation | UpdateOperation | DeleteOperation) -> Fields:

@@ -6,21 +6,26 @@ from mcp_memory.models import Change, Deed, Entry, Hit, LeftOut, Memory, Revisio
 
 
 class Added(Value):
-    """`exists`: the text was there already; `change_id` is None where nothing had to be written."""
+    """`exists`: the text was there already; `change_id` is None where nothing had to be written.
+
+    `redacted` are the secrets that were replaced before anything was stored: `API key in content`.
+    """
 
     outcome: Literal["added", "exists", "replaced"]
     memory: Memory
     change_id: str | None
     neighbours: tuple[Hit, ...] = ()
+    redacted: tuple[str, ...] = ()
 
 
 class Updated(Value):
-    """`unchanged` wrote nothing; `changed` names the fields that did change."""
+    """`unchanged` wrote nothing; `changed` names the fields that did change, `redacted` is that of `Added`."""
 
     outcome: Literal["updated", "unchanged"]
     memory: Memory
     changed: tuple[str, ...]
     change_id: str | None
+    redacted: tuple[str, ...] = ()
 
 
 class Deleted(Value):
@@ -50,12 +55,16 @@ class Undone(Value):
 
 
 class Done(Value):
-    """One operation that was carried out: the memory as it is now, or, deleted, as it was; `former` is what it said."""
+    """One operation that was carried out: the memory as it is now, or, deleted, as it was; `former` is what it said.
+
+    `redacted` is that of `Added`.
+    """
 
     operation: Literal["add", "update", "delete"]
     memory: Memory
     reason: str | None = None
     former: Memory | None = None
+    redacted: tuple[str, ...] = ()
 
 
 class Skipped(Value):

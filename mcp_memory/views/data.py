@@ -73,6 +73,7 @@ class OperationData(TypedDict):
     expired: NotRequired[bool]
     reason: NotRequired[str]
     was: NotRequired[str]
+    redacted: NotRequired[list[str]]
 
 
 class SkippedData(TypedDict):
@@ -108,6 +109,7 @@ class AddReply(TypedDict):
     memory: MemoryData
     change_id: NotRequired[str]
     neighbours: list[HitData]
+    redacted: NotRequired[list[str]]
 
 
 class SearchReply(TypedDict):
@@ -133,6 +135,7 @@ class UpdateReply(TypedDict):
     memory: MemoryData
     changed: list[str]
     change_id: NotRequired[str]
+    redacted: NotRequired[list[str]]
 
 
 class DeleteReply(TypedDict):
@@ -156,6 +159,8 @@ def added(outcome: Added) -> AddReply:
     )
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
+    if outcome.redacted:
+        reply["redacted"] = list(outcome.redacted)
     return reply
 
 
@@ -189,6 +194,8 @@ def updated(outcome: Updated) -> UpdateReply:
     reply = UpdateReply(outcome=outcome.outcome, memory=memory(outcome.memory), changed=list(outcome.changed))
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
+    if outcome.redacted:
+        reply["redacted"] = list(outcome.redacted)
     return reply
 
 
@@ -253,6 +260,8 @@ def done(one: Done) -> OperationData:
         data["reason"] = one.reason
     if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
         data["was"] = one.former.content
+    if one.redacted:
+        data["redacted"] = list(one.redacted)
     return data
 
 

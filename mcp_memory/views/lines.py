@@ -33,7 +33,11 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
     }[outcome.outcome]
-    lines = [f"{headline} ({change(outcome.change_id)}{LABEL}):", memory(outcome.memory, zone)]
+    lines = [
+        f"{headline} ({change(outcome.change_id)}{LABEL}):",
+        memory(outcome.memory, zone),
+        *_redacted(outcome.redacted),
+    ]
     if outcome.neighbours:
         lines.append(f"Close to it ({LABEL}):")
         lines += [hit(one, zone) for one in outcome.neighbours]
@@ -68,9 +72,10 @@ def got(outcome: Got, zone: tzinfo | None) -> str:
 def updated(outcome: Updated, zone: tzinfo | None) -> str:
     """What `update_memory` changed."""
     if outcome.outcome == "unchanged":
-        return f"Unchanged, nothing written ({LABEL}):\n{memory(outcome.memory, zone)}"
-    headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
-    return f"{headline}\n{memory(outcome.memory, zone)}"
+        headline = f"Unchanged, nothing written ({LABEL}):"
+    else:
+        headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
+    return "\n".join([headline, memory(outcome.memory, zone), *_redacted(outcome.redacted)])
 
 
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
@@ -153,7 +158,8 @@ def _done(one: Done, zone: tzinfo | None) -> str:
     was = ""
     if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
         was = f" (was: {_indented(one.former.content)})"
-    return f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
+    line = f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
+    return "\n    ".join([line, *_redacted(one.redacted)])
 
 
 def skipped(one: Skipped) -> str:
@@ -162,6 +168,11 @@ def skipped(one: Skipped) -> str:
         part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part
     )
     return f"skipped {what}: {one.why}"
+
+
+def _redacted(places: Sequence[str]) -> list[str]:
+    """What was replaced before anything was stored."""
+    return [f"Redacted: {', '.join(places)}."] if places else []
 
 
 def _match(one: Match) -> str:
