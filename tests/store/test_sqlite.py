@@ -129,7 +129,13 @@ async def reader(path: Path) -> AsyncGenerator[Connection]:
 @pytest.mark.parametrize("connection", [writer, reader])
 @pytest.mark.parametrize(
     ("pragma", "expected"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)],
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("secure_delete", 1),
+        ("journal_size_limit", 8 << 20),
+    ],
 )
 @pytest.mark.promise("P2")
 async def test_every_connection_has_the_pragmas(path: Path, connection: Any, pragma: str, expected: object) -> None:
