@@ -38,7 +38,7 @@ class Process(ABC):
 
     def __init__(self, name: str, database: Path, lock_timeout: float) -> None:
         self.name = name
-        self._database = database
+        self.database = database
         self._lock_timeout = lock_timeout
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -131,7 +131,7 @@ class Lean(Process):
         context.set_forkserver_preload(PRELOADED)
         ours, theirs = socket.socketpair()
         self._process = context.Process(
-            target=serve, args=(str(self._database), theirs, self._lock_timeout), name=self.name, daemon=True
+            target=serve, args=(str(self.database), theirs, self._lock_timeout), name=self.name, daemon=True
         )
         await run_sync(self._process.start)
         theirs.close()
@@ -161,9 +161,9 @@ class Real(Process):
     """`mcp-memory serve`."""
 
     async def start(self) -> None:
-        config = self._database.with_name("empty.toml")
+        config = self.database.with_name("empty.toml")
         config.touch()
-        arguments = ("-m", "mcp_memory", "serve", "--config", str(config), "--database", str(self._database))
+        arguments = ("-m", "mcp_memory", "serve", "--config", str(config), "--database", str(self.database))
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *(*arguments, "--identity", "argument"),
