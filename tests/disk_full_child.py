@@ -23,7 +23,7 @@ from mcp_memory.store.sqlite import SqliteStore, open_store
 
 ORIGIN: Final = Origin(tool="test")
 STEP: Final = 4_799
-"""Bytes by which the limit is raised: no multiple of a frame of the write-ahead log, so that it meets every part of one."""
+"""Bytes by which the limit is raised: no multiple of a frame of the write-ahead log, so that it ends anywhere."""
 
 LOG: Final = 4_600_000
 """More bytes than the write-ahead log has when it is moved into the file."""
@@ -104,7 +104,8 @@ async def every_write(path: Path, tally: Tally) -> None:
     """Each write of the script is tried with room for a little more each time, until it has enough."""
     async with opened(path) as store:
         service = MemoryService(store, SystemClock())
-        for number, operation in enumerate(operations(service)):
+        script = operations(service)
+        for number, operation in enumerate(script):
             before, base = await state_of(service), size_of(wal_of(path))
             for room in count(997 * number % STEP, STEP):
                 limit_file_size(base + room)
@@ -118,7 +119,7 @@ async def every_write(path: Path, tally: Tally) -> None:
                 if (after := await state_of(service)) != before:
                     tally.wrong.append(f"operation {number} with room for {room} bytes has written: {after}")
         await service.add("alice", Fields(content="There is room again"), ORIGIN)
-        tally.figures["operations"] = number + 1
+        tally.figures["operations"] = len(script)
         tally.state = await state_of(service)
 
 
@@ -194,7 +195,7 @@ PARTS: Final[dict[str, Any]] = {part.__name__: part for part in (every_write, ev
 def main() -> None:
     tally = Tally()
     anyio.run(PARTS[sys.argv[1]], Path(sys.argv[2]), tally)
-    print(tally.told())
+    sys.stdout.write(tally.told())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ from mcp_memory.models import Change, Memory, Step
 from mcp_memory.store.sqlite import open_store
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def main() -> None:
     """Say that a change is written but not yet committed, and commit it when told."""
     memory = Memory(
@@ -18,9 +23,9 @@ async def main() -> None:
     async with open_store(Path(sys.argv[1]), 1, 5) as store:
         async with store.transaction("alice") as turn:
             await turn.record(change, [Step(operation="add", memory=memory)])
-            print("written", flush=True)
+            say("written")
             sys.stdin.readline()
-        print("committed", flush=True)
+        say("committed")
 
 
 anyio.run(main)
