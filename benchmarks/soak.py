@@ -81,6 +81,8 @@ class Round:
             try:
                 await caller.step(process)
             except Gone:
+                if not process.ending:
+                    self._report.findings.unclear.append(f"{process.name} ended by itself")
                 if self._processes[place] is process:
                     await self._successors[place].wait()
             await checkpoint()

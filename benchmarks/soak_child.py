@@ -108,7 +108,7 @@ async def _serve(database: str, channel: socket.socket, lock_timeout: float) -> 
         writer.write(json.dumps({"id": request["id"], "result": reply}).encode() + b"\n")
 
     async with open_app(config, clock) as app, anyio.create_task_group() as tasks:
-        while line := await reader.readline():
+        while line := await _next(reader):
             request = cast("dict[str, Any]", json.loads(line))
             match request["method"]:
                 case "clock":
@@ -118,6 +118,14 @@ async def _serve(database: str, channel: socket.socket, lock_timeout: float) -> 
                 case _:
                     tasks.start_soon(answer, request)
     writer.close()
+
+
+async def _next(reader: asyncio.StreamReader) -> bytes:
+    """The next request; empty at the end, also when replies were left unread."""
+    try:
+        return await reader.readline()
+    except ConnectionError:
+        return b""
 
 
 async def _answer(tools: Tools, request: dict[str, Any]) -> Structured:

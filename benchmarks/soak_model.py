@@ -5,6 +5,7 @@ all processes took place. So the model keeps what was acknowledged, refused and 
 it; of single memories it follows what is certain at the moment, and holds every reply against that.
 """
 
+import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,10 @@ class Write:
     touched: tuple[str, ...] = ()
     outcome: Outcome = Outcome.RUNNING
     change_id: str | None = None
+
+    def __str__(self) -> str:
+        asked = json.dumps(self.arguments, ensure_ascii=False)
+        return f"{self.outcome.value}: {self.tool} of {self.user} by {self.process}: {asked} -> {self.change_id}"
 
     @property
     def blind(self) -> bool:

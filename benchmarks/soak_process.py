@@ -43,6 +43,8 @@ class Process(ABC):
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ended = False
+        self.ending = False
+        """Whether it has been killed, or its input closed: it ends by itself for no other reason."""
         self._reading: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -75,11 +77,13 @@ class Process(ABC):
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
 
     def signal(self, number: signal.Signals) -> None:
+        self.ending |= number == signal.SIGKILL
         if not self._ended:
             os.kill(self.pid, number)
 
     async def close(self) -> bool:
         """Close its input; whether it has then ended by itself, as it must."""
+        self.ending = True
         if self._writer is not None:
             self._writer.close()
         with anyio.move_on_after(_ENDED):
