@@ -139,7 +139,8 @@ async def contend(folder: Path, processes: int, writes: int) -> Result:
 
 def main(folder: Path, processes: int = 8, writes: int = 500) -> int:
     result = anyio.run(contend, folder, processes, writes)
-    print("\n".join(result.wrong))
+    for wrong in result.wrong:
+        print(wrong)
     print(f"writes acknowledged  {result.writes:,} by {processes} processes, {result.conflicts:,} version conflicts")
     print(f"seconds              {result.seconds:.1f} ({result.writes / result.seconds:.0f} writes/s)")
     waits = ", ".join(f"{name} {result.wait(share) * 1000:.0f} ms" for name, share in _SHARES)

@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -99,8 +98,10 @@ class Round:
         return process
 
     async def _kill(self) -> None:
+        pause = self._chance.uniform(0, 0.2)  # at once: the file is just being made
         while True:
-            await anyio.sleep(self._chance.uniform(0, 2 * KILL_EVERY))
+            await anyio.sleep(pause)
+            pause = self._chance.uniform(0, 2 * KILL_EVERY)
             weights = [1 if place == 0 else 3 for place in range(len(self._processes))]
             place = self._chance.choices(range(len(self._processes)), weights)[0]
             victim = self._processes[place]
@@ -223,7 +224,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where the databases are, and so which disk is written to")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--contention", action="store_true", help="instead: 8 processes x 500 writes, no faults")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.processes < 2:
+        parser.error("--processes: 2 at least")
+    return given
 
 
 def main() -> int:
@@ -241,7 +245,7 @@ def main() -> int:
             print(finding)
     print("\n".join(report.lines()))
     if given.json:
-        given.json.write_text(json.dumps(asdict(report) | {"waits": None}, indent=2, default=str), encoding="utf-8")
+        given.json.write_text(json.dumps(report.figures(), indent=2), encoding="utf-8")
     return int(report.failed)
 
 

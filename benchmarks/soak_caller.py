@@ -50,12 +50,20 @@ class Report:
         wrong = self.findings
         return bool(wrong.lost or wrong.leaked or wrong.unclear or self.sound < self.checks)
 
-    def lines(self) -> list[str]:
+    def wait(self, percent: int) -> float:
+        """Seconds within which so many of 100 writes had their reply."""
         waits = sorted(self.waits) or [0.0]
+        return waits[len(waits) * percent // 100]
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that JSON can tell."""
+        waits = {"p50": self.wait(50), "p99": self.wait(99)}
+        return vars(self) | {"waits": waits, "findings": vars(self.findings)}
+
+    def lines(self) -> list[str]:
         reads = sum(self.operations[tool] for tool in ("search_memories", "list_memories", "get_memory"))
         total = self.operations.total()
         rate = total / max(self.seconds, 1)
-        middle, late = (waits[len(waits) * share // 100] * 1000 for share in (50, 99))
         return [
             f"seed                     {self.seed}, {self.processes} processes, {self.files} files",
             f"seconds                  {self.seconds:.0f}",
@@ -70,7 +78,7 @@ class Report:
             f"leaked                   {len(self.findings.leaked)}",
             f"unclear errors           {len(self.findings.unclear)}",
             f"integrity ok             {self.sound} of {self.checks}",
-            f"write waits              p50 {middle:.0f} ms, p99 {late:.0f} ms",
+            f"write waits              p50 {self.wait(50) * 1000:.0f} ms, p99 {self.wait(99) * 1000:.0f} ms",
             f"largest WAL              {self.largest_wal / 2**20:.1f} MB",
         ]
 
@@ -99,7 +107,7 @@ class Caller:
             self._model.again.add(again.content)
             given = {"content": again.content, "topics": [self._chance.choice(("music", "home"))]}
             return await self._write(process, user, "add_memory", given, touched=(again.id,))
-        given = {"content": (text := self._text(user))}
+        given: dict[str, Any] = {"content": (text := self._text(user))}
         touched: tuple[str, ...] = ()
         match self._chance.random():
             case low if low < 0.1:
@@ -107,6 +115,8 @@ class Caller:
                 touched = tuple(one.id for one in living if one.key)
             case low if low < 0.2:
                 given["expires"] = "1h"
+            case low if low < 0.4:
+                given |= {"metadata": {"number": self._number()}, "pinned": True}
             case _:
                 pass
         return await self._write(process, user, "add_memory", given, (text,), touched)

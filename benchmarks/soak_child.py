@@ -5,7 +5,6 @@ A line of JSON in, a line out, in the form of tool calls, so that the soak test 
 
 import asyncio
 import json
-import resource
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
@@ -94,6 +93,8 @@ def serve(database: str, channel: socket.socket, lock_timeout: float) -> None:
 
 def limit_file_size(size: int | None) -> None:
     """No file of this process may grow beyond `size` bytes; None lifts the limit."""
+    import resource  # Windows has none
+
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (most if size is None else size, most))
 

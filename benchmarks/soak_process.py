@@ -67,7 +67,10 @@ class Process(ABC):
         Raises:
             Gone: the process ended before it answered.
         """
-        result = (await self._ask("tools/call", {"name": tool, "arguments": arguments}))["result"]
+        message = await self._ask("tools/call", {"name": tool, "arguments": arguments})
+        if "error" in message:
+            return None, json.dumps(message["error"])
+        result = message["result"]
         if result.get("isError"):
             return None, " ".join(block["text"] for block in result["content"])
         return result["structuredContent"], ""

@@ -21,7 +21,7 @@ pytestmark = [
 
 BOUND: Final = 8 << 20
 """Bytes. SQLite moves the log into the file at every 1,000 pages of 4 KB, if nobody still reads what stands in it."""
-WRITES: Final = 400
+WRITES: Final = 220
 LONG: Final = "long" * 950
 
 
@@ -69,7 +69,7 @@ async def test_the_log_stays_small_beside_servers_that_have_read_and_are_idle(tm
             idle = await stack.enter_async_context(lean(database, f"idle {number}"))
             await idle.call("search_memories", {"user_id": "alice", "query": "long", "limit": 10})
         assert await write(writer, 2, WRITES) < BOUND
-        assert database.stat().st_size > BOUND / 4, "nothing was moved out of the log: too little was written to tell"
+        assert database.stat().st_size > BOUND / 8, "nothing was moved out of the log: too little was written to tell"
 
 
 async def test_after_a_reader_that_kept_its_transaction_open_the_log_is_cut(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The soak test in a short form, and that its checks see what they are there for."""
 
+import json
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +36,25 @@ async def test_nothing_is_lost_or_leaked_while_processes_are_killed_stopped_and_
     assert not report.failed
     said = "\n".join(report.lines())
     assert f"{report.operations.total():,}" in said
+
+
+def test_the_soak_test_is_a_command_that_reports(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.soak", "--seconds", "1", "--seed", "7", "--processes", "2"]
+    ended = subprocess.run(
+        [*command, "--folder", str(tmp_path), "--json", str(tmp_path / "figures.json")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=Path(__file__).parents[1],
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = {line[:25].strip(): line[25:] for line in ended.stdout.splitlines()}
+    assert lines["seed"] == "7, 2 processes, 1 files"
+    assert (lines["lost"], lines["leaked"]) == ("0", "0")
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert figures["findings"] == {"lost": [], "leaked": [], "unclear": []}
+    assert [file.name for file in tmp_path.iterdir()] == ["figures.json"]
 
 
 async def written(tmp_path: Path) -> tuple[Model, Path]:
