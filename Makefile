@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench soak format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -39,6 +39,11 @@ bench: $(VENV)/.installed ## measure latency (as ratios), retrieval beside other
 	$(RUN) benchmarks.latency
 	$(RUN) benchmarks.retrieval
 	$(RUN) benchmarks.abstention
+
+SECONDS ?= 300
+
+soak: $(VENV)/.installed ## kill, stop and starve processes on one file, and look for what was lost: make soak SECONDS=300
+	$(RUN) benchmarks.soak --seconds $(SECONDS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist

@@ -11,7 +11,7 @@
     ├── ModelError            a chat model gave no usable reply; names the setting to change
     └── StoreError            the store cannot do its work; always names the file
         ├── StoreBusy         another process kept the write lock until the deadline; nothing was written
-        ├── StoreFull         no space left on the device; nothing was written
+        ├── StoreFull         no space left, or none that this process may use; nothing was written
         ├── StoreUnavailable  the file or its folder cannot be opened or written
         ├── StoreCorrupt      the file is damaged, or not a database
         └── StoreTooNew       a newer version of mcp-memory owns the file, or it is not ours
@@ -77,7 +77,7 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """The device has no space left."""
+    """The file cannot grow: the device has no space left, or a quota or limit allows no more."""
 
 
 class StoreUnavailable(StoreError):

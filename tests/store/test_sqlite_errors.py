@@ -44,6 +44,8 @@ CODES: dict[str, type[StoreError]] = {
 }
 """Every primary result code that says something went wrong, 1 to 28, in order."""
 
+NO_ROOM = {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
+
 EXTENDED = sorted(
     (name, primary)
     for name in dir(sqlite3)
@@ -73,8 +75,18 @@ def test_each_code_has_its_class_and_one_line_that_names_the_file(name: str, exp
 
 
 @pytest.mark.parametrize(("name", "primary"), EXTENDED, ids=[name for name, _ in EXTENDED])
-def test_an_extended_code_belongs_to_its_primary_one(name: str, primary: str) -> None:
-    assert type(translate(raised(name), FILE)) is CODES[primary]
+def test_an_extended_code_belongs_to_its_primary_one_but_for_files_that_cannot_grow(name: str, primary: str) -> None:
+    expected = StoreFull if name in NO_ROOM else CODES[primary]
+    assert type(translate(raised(name), FILE)) is expected
+
+
+@pytest.mark.parametrize("name", ["SQLITE_FULL", *sorted(NO_ROOM)])
+@pytest.mark.promise("P2")
+def test_a_file_that_cannot_grow_is_said_with_what_to_do(name: str) -> None:
+    message = str(translate(raised(name, "disk I/O error"), FILE))
+    assert "no space left" in message
+    assert "nothing was written" in message
+    assert "try again" in message
 
 
 def test_an_error_without_a_code_is_still_ours() -> None:

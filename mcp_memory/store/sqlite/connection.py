@@ -39,6 +39,10 @@ _STEP_MS: Final = 50
 """How long SQLite itself waits for a lock; short, so that a waiting thread never holds up the end of the process."""
 
 
+_WAL_LIMIT: Final = 8 << 20
+"""Bytes to which a write-ahead log is cut that grew while a reader stood in the way; twice what it has otherwise."""
+
+
 class Connection:
     """One aiosqlite connection that runs named statements, waits for other processes and raises our errors.
 
@@ -234,6 +238,7 @@ async def prepare(connection: Connection) -> None:
     await connection.script("PRAGMA synchronous = FULL")
     await connection.script("PRAGMA foreign_keys = ON")
     await connection.script("PRAGMA secure_delete = ON")
+    await connection.script(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
     if sys.platform == "darwin":
         await connection.script("PRAGMA fullfsync = ON")
 

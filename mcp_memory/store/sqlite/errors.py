@@ -9,6 +9,8 @@ from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, St
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
 _FULL = {"SQLITE_FULL"}
+_NO_ROOM = {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
+"""What a quota or a limit on file sizes comes to: SQLite knows only ENOSPC, and for -shm not even that."""
 _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
 _UNAVAILABLE = {"SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_AUTH", "SQLITE_NOLFS"}
 
@@ -20,6 +22,12 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreBusy(path, "another process is writing for too long; nothing was written, try again")
     if family in _FULL:
         return StoreFull(path, "no space left on the device; nothing was written, free some space and try again")
+    if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
+        return StoreFull(
+            path,
+            f"the file cannot grow ({said}): no space left, a quota, a limit on file sizes or a failing disk; "
+            "nothing was written, make room and try again",
+        )
     if family in _CORRUPT:
         return StoreCorrupt(
             path, f"the file is damaged or no database ({said}); move it away or restore a copy, nothing was changed"
