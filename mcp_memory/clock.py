@@ -52,6 +52,11 @@ def date_in(micros: int, zone: tzinfo | None) -> str:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone).date().isoformat()
 
 
+def moment_in(micros: int, zone: tzinfo | None) -> str:
+    """The date and time of day of `micros` in `zone`, to the minute; None is the system's zone."""
+    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
 def zone_named(name: str) -> tzinfo | None:
     """The zone of an IANA name; the empty name is the system's zone, as None.
 

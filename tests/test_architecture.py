@@ -38,7 +38,12 @@ LAYERS = (
 """A module may import what stands above it, and within its own row only itself."""
 
 LAZY = {
-    "mcp_memory.app": {"mcp_memory.store.ephemeral", "mcp_memory.store.sqlite"},
+    "mcp_memory.app": {
+        "mcp_memory.store.ephemeral",
+        "mcp_memory.store.sqlite",
+        "mcp_memory.store.sqlite.backup",
+        "mcp_memory.store.sqlite.restore",
+    },
     "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
     "mcp_memory.embed.base": {"numpy"},
     "mcp_memory.embed.builtin": {"numpy"},
@@ -138,7 +143,7 @@ def test_every_lazy_import_named_is_one() -> None:
 @pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
 def test_only_the_command_line_hands_the_environment_on(path: Path) -> None:
     reads = any(isinstance(node, ast.Attribute) and node.attr == "environ" for node in ast.walk(parsed(path)))
-    assert not reads or module_name(path) in {"mcp_memory.config", "mcp_memory.cli.commands"}
+    assert not reads or module_name(path) in {"mcp_memory.config", "mcp_memory.cli.commands", "mcp_memory.cli.backups"}
 
 
 @pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
