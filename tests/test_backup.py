@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from mcp_memory.app import archive_of, open_app
@@ -208,14 +209,30 @@ def test_a_backup_that_is_killed_leaves_no_half_file_and_the_next_one_tidies_up(
     assert unfinished(path, [folder_of(path)]) == []
 
 
-async def test_a_backup_that_is_cancelled_leaves_nothing(path: Path) -> None:
+@pytest.mark.promise("P7")
+async def test_a_backup_that_is_cancelled_half_way_leaves_nothing(path: Path) -> None:
     await remember(path, "Likes tea")
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("CREATE TABLE ballast (bytes)")
+        raw.executemany("INSERT INTO ballast VALUES (randomblob(100000))", [()] * 400)
     archive = archive_of(Config(database=str(path)))
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await archive.make(None, 1)
-    assert scope.cancelled_caught
-    assert not folder_of(path).exists() or entries(folder_of(path)) == []
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(archive.make, None, 1)
+            while not unfinished(path, [folder_of(path)]):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert entries(folder_of(path)) == []
+
+
+async def test_a_name_that_looks_like_a_pattern_has_backups_of_its_own(path: Path) -> None:
+    odd = path.with_name("mem[o]ry.db")
+    await remember(odd, "Likes tea")
+    await remember(path, "Likes rice")
+    for file in (odd, path):
+        await archive_of(Config(database=str(file))).make(None, 1)
+    assert [contents(one) for one in found(odd)] == [["Likes tea"]]
+    assert [contents(one) for one in found(path)] == [["Likes rice"]]
 
 
 async def test_only_one_process_makes_backups_at_a_time(path: Path) -> None:
