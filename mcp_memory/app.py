@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -18,10 +18,14 @@ from mcp_memory.extraction.summarize import Summarizer
 from mcp_memory.llm.openai import OpenAIModel
 from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.service import MemoryService
+from mcp_memory.service.backups import AutomaticBackups
 from mcp_memory.service.outcomes import Reindexed
 from mcp_memory.service.reindex import Tell, reindex
 from mcp_memory.service.vectors import BATCH
 from mcp_memory.store.base import FileSettings, Store
+
+if TYPE_CHECKING:
+    from mcp_memory.store.sqlite.restore import Archive
 
 OPENAI: Final = "openai/"
 """What the names of an endpoint's models start with."""
@@ -45,6 +49,7 @@ class App:
         self._opened = anyio.Event()
         self._stack = AsyncExitStack()
         self._lock = anyio.Lock()
+        self._store: Store | None = None
         self._service: MemoryService | None = None
         self._extractor: Extractor | None = None
         self._summarizer: Summarizer | None = None
@@ -103,6 +108,16 @@ class App:
         await self._opened.wait()
         await (await self.service()).vectors.keep_complete()
 
+    async def keep_backups(self) -> None:
+        """In the background, back the file up after writes, as configured. Runs until it is cancelled."""
+        await self._opened.wait()
+        every = self.config.backup.interval()
+        if self._store is not None and every is not None and not self.config.ephemeral:
+            from mcp_memory.store.sqlite.backup import SqliteBackups  # noqa: PLC0415 - as `open_store`
+
+            backups = SqliteBackups(self.config.path())
+            await AutomaticBackups(backups, self._clock, every, self.config.backup.keep).keep_making(self._store)
+
     async def _open(self) -> MemoryService:
         store = await self._stack.enter_async_context(open_store(self.config, self._clock))
         if store.settings.reindexing:
@@ -115,6 +130,7 @@ class App:
         embedder = embedder_of(store.settings.model, self.config.embedding)
         if embedder is not None:
             self._stack.push_async_callback(embedder.aclose)
+        self._store = store
         self._opened.set()
         return MemoryService(
             store, self._clock, embedder, self.zone, self.config.search.min_score, self.config.secrets.action
@@ -197,6 +213,13 @@ def model_of(config: EmbeddingConfig) -> str:
             return OPENAI + config.model + (f"@{config.dimensions}" if config.dimensions else "")
         case "none":
             return ""
+
+
+def archive_of(config: Config) -> "Archive":
+    """The backups of the file that `config` names, for whoever asks for one."""
+    from mcp_memory.store.sqlite.restore import Archive  # noqa: PLC0415 - as `open_store`
+
+    return Archive(config.path(), config.store.lock_timeout)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.sections import (
+    BackupConfig,
     EmbeddingConfig,
     EndpointConfig,
     ExtractionConfig,
@@ -73,6 +74,7 @@ class Config(Value):
         default="warning", description="What is written to stderr."
     )
     store: StoreConfig = StoreConfig()
+    backup: BackupConfig = BackupConfig()
     search: SearchConfig = SearchConfig()
     secrets: SecretsConfig = SecretsConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()

@@ -9,13 +9,33 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from mcp_memory import guard
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Value
-from mcp_memory.text import LANGUAGES
+from mcp_memory.text import LANGUAGES, parse_duration
 
 
 class StoreConfig(Value):
     """How the database file is used."""
 
     lock_timeout: float = Field(default=10.0, gt=0, le=600, description="Seconds a write may wait for other processes.")
+
+
+class BackupConfig(Value):
+    """When the file is backed up by itself. Backups that were asked for are never removed."""
+
+    every: str = Field(
+        default="1d", description='The least time between two automatic ones: 12h, 1d, 2w ...; "": none are made.'
+    )
+    keep: int = Field(default=3, ge=1, le=1000, description="How many automatic ones are kept.")
+
+    @field_validator("every")
+    @classmethod
+    def _duration(cls, given: str) -> str:
+        if given and not parse_duration(given):
+            raise ValueError(f'{given!r} is no time such as 12h, 1d or 2w; "" makes no automatic backups')
+        return given
+
+    def interval(self) -> int | None:
+        """`every` in microseconds; None where none are made."""
+        return parse_duration(self.every) if self.every else None
 
 
 class SearchConfig(Value):

@@ -38,7 +38,12 @@ LAYERS = (
 """A module may import what stands above it, and within its own row only itself."""
 
 LAZY = {
-    "mcp_memory.app": {"mcp_memory.store.ephemeral", "mcp_memory.store.sqlite"},
+    "mcp_memory.app": {
+        "mcp_memory.store.ephemeral",
+        "mcp_memory.store.sqlite",
+        "mcp_memory.store.sqlite.backup",
+        "mcp_memory.store.sqlite.restore",
+    },
     "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
     "mcp_memory.embed.base": {"numpy"},
     "mcp_memory.embed.builtin": {"numpy"},

@@ -10,8 +10,8 @@ from typing import BinaryIO, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import conversations, history, memories, optimizing
-from mcp_memory.cli.options import EPILOG, OPTIONS, settings
+from mcp_memory.cli import backups, conversations, history, memories, optimizing
+from mcp_memory.cli.options import EPILOG, OPTIONS, loaded, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
 
@@ -59,13 +59,13 @@ def serve(file: Path | None = None, **options: object) -> None:
     """Serve one client over stdio until it closes stdin."""
     if isinstance(tools := options.get("tools"), str):
         options["tools"] = _listed(tools)
-    loaded = config.load(file, os.environ, options)
+    configured = loaded(file, **options)
     gc.disable()
     from mcp_memory.server.stdio import serve as serve_stdio  # noqa: PLC0415 - the SDK takes half a second to load
 
     gc.freeze()
     gc.enable()
-    serve_stdio(loaded)
+    serve_stdio(configured)
 
 
 @main.command(epilog=EPILOG)
@@ -88,9 +88,9 @@ def search(
     **asked: object,
 ) -> None:
     """Print the memories that answer QUERY best."""
-    loaded = config.load(file, os.environ, {"user": user, "database": database})
+    configured = loaded(file, user=user, database=database)
     wanted = asked | {"query": query, "topics": tuple(filter(None, _listed(topics)))}
-    memories.search(loaded, memories.Asked.model_validate(wanted))
+    memories.search(configured, memories.Asked.model_validate(wanted))
 
 
 @main.command(epilog=EPILOG)
@@ -117,9 +117,9 @@ def extract(
     FILE is JSON Lines or JSON of role and content, lines of "user: text", or a session of Claude Code or an export of
     ChatGPT.
     """
-    loaded = config.load(file, os.environ, {"user": user, "database": database})
+    configured = loaded(file, user=user, database=database)
     read = {"transcript": conversations.read(transcript)}
-    conversations.extract(loaded, conversations.Wanted.model_validate(wanted | read))
+    conversations.extract(configured, conversations.Wanted.model_validate(wanted | read))
 
 
 @main.command(epilog=EPILOG)
@@ -138,8 +138,8 @@ def optimize(file: Path | None, user: str | None, database: str | None, **wish: 
 
     summarize has the configured model merge related memories; without one it shows what would be asked.
     """
-    loaded = config.load(file, os.environ, {"user": user, "database": database})
-    optimizing.optimize(loaded, optimizing.Wish.model_validate(wish))
+    configured = loaded(file, user=user, database=database)
+    optimizing.optimize(configured, optimizing.Wish.model_validate(wish))
 
 
 @main.command(epilog=EPILOG)
@@ -150,7 +150,7 @@ def reindex(file: Path | None, database: str | None) -> None:
     For every user in it and every process that uses it; missing vectors are made too. Clients that are running must be
     restarted then. What was done stays when it is interrupted, and running it again completes it.
     """
-    memories.reindex(config.load(file, os.environ, {"database": database}))
+    memories.reindex(loaded(file, database=database))
 
 
 @main.command()
@@ -161,7 +161,7 @@ def demo() -> None:
     run()
 
 
-for command in history.COMMANDS:
+for command in (*history.COMMANDS, backups.backup, backups.restore_backup):
     main.add_command(command)
 
 

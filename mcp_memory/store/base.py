@@ -10,7 +10,10 @@ A store promises:
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
+
+import anyio
 
 from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Revision, Step, Value, Vector
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
@@ -49,6 +52,54 @@ class Holding(Value):
     memories: int
     wordings: int
     lacking: int
+
+
+class Backup(Value):
+    """A copy of a store's file, made at `at` (microseconds since the epoch), `size` bytes long.
+
+    `reason` is empty for one that was asked for, else "automatic", "before-restore" or "before-" and a migration's
+    number. `memories` and `users` are None where the copy cannot be read.
+    """
+
+    path: Path
+    at: int
+    reason: str
+    size: int
+    memories: int | None
+    users: int | None
+
+
+class Backups(Protocol):
+    """The automatic backups of a store that is a file."""
+
+    def claimed(self, patience: float) -> AbstractAsyncContextManager[None]:
+        """The sole right, among all processes, to make and remove them.
+
+        Raises:
+            StoreBusy: another has it for more than `patience` seconds.
+            StoreError: there is no place for them.
+        """
+        ...
+
+    async def times(self, reason: str | None = None) -> list[int]:
+        """When those there are were made, oldest first; with `reason`, those of that reason."""
+        ...
+
+    async def begun(self) -> int | None:
+        """When the first change was written that the file knows of."""
+        ...
+
+    async def make(self, reason: str, now: int) -> Backup:
+        """Make one, under a claim.
+
+        Raises:
+            StoreError: it could not be made or is not sound; nothing of it is left.
+        """
+        ...
+
+    async def keep(self, reason: str, number: int) -> None:
+        """Remove all but the newest `number` of that reason, under a claim."""
+        ...
 
 
 def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:
@@ -118,6 +169,8 @@ class Store(Protocol):
     """A place that remembers. Opened by an async context manager of its own; closed when that ends."""
 
     settings: FileSettings
+    written: anyio.Event
+    """Set when a turn to write has been committed; whoever waits for it puts a new one in its place."""
 
     def transaction(self, user: str) -> AbstractAsyncContextManager[Transaction]:
         """A turn to write for `user`; everything in it is committed at its end, or rolled back on any error.

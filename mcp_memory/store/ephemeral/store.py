@@ -30,6 +30,7 @@ class EphemeralStore:
 
     def __init__(self, settings: FileSettings = FileSettings()) -> None:  # noqa: B008 - a frozen value
         self.settings = settings
+        self.written = anyio.Event()
         self._analyzer = Analyzer(settings.languages)
         self._shelves: dict[str, Shelf] = {}
         self._lock = anyio.Lock()
@@ -42,6 +43,7 @@ class EphemeralStore:
             shelf = self._shelf(user).copy()
             yield EphemeralTransaction(shelf, self._numbers)
             self._shelves[user] = shelf
+        self.written.set()
 
     async def memory(self, user: str, memory_id: str, now: int) -> Memory | None:
         """The living memory of that id."""

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import aiosqlite
 import anyio
@@ -52,7 +52,7 @@ class Connection:
 
     def __init__(self, raw: aiosqlite.Connection, path: Path, lock_timeout: float) -> None:
         self._raw = raw
-        self._lock_timeout = lock_timeout
+        self.lock_timeout = lock_timeout
         self.path = path
 
     async def all(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
@@ -95,7 +95,7 @@ class Connection:
 
     def deadline(self) -> float:
         """When, on anyio's clock, a statement that starts to wait now has waited long enough."""
-        return anyio.current_time() + self._lock_timeout
+        return anyio.current_time() + self.lock_timeout
 
     async def begin(self, deadline: float) -> None:
         """Open a write transaction, waiting for other processes until `deadline`.
@@ -196,11 +196,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def connect(path: Path, mode: Literal["rw", "immutable"] = "rw", timeout: float = 0) -> sqlite3.Connection:
+    """Opens the existing file at the absolute `path`; whatever holds memories is opened by this function.
+
+    `timeout` is how many seconds SQLite itself waits for a lock. "immutable" is for a file that nobody writes: no lock
+    is taken and nothing is made beside it.
+    """
+    access = "mode=rw" if mode == "rw" else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?{access}", uri=True, isolation_level=None, timeout=timeout)
+
+
 @asynccontextmanager
 async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
     """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
-    uri = f"{path.as_uri()}?mode=rw"
-    raw = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
+    raw = aiosqlite.Connection(partial(connect, path, timeout=_STEP_MS / 1000), iter_chunk_size=64)
     with translated(path), anyio.CancelScope(shield=True):
         await raw
     try:
@@ -217,7 +226,7 @@ async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Con
 def open_watch(path: Path) -> Generator[Watch]:
     """A watch over the existing file at the absolute `path`; closed at the end."""
     with translated(path):
-        raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)
+        raw = connect(path)
     with closing(raw):
         yield Watch(raw)
 

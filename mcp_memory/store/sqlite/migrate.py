@@ -1,10 +1,15 @@
-"""Brings a file to the schema of this version: each migration and its ledger row commit together, or neither does."""
+"""Brings a file to the schema of this version: all that it lacks in one transaction, after a backup where it is in use.
+
+A migration that only adds leaves `min_writer` as it is: older processes that have the file open go on writing.
+"""
 
 import sqlite3
+from pathlib import Path
 from typing import Final
 
-from mcp_memory.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from mcp_memory.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from mcp_memory.store.base import FileSettings
+from mcp_memory.store.sqlite.backup import back_up, claimed, folder_of, holds, keep_newest
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.sql import MIGRATIONS, Migration
 
@@ -26,16 +31,55 @@ _LEDGER: Final = """CREATE TABLE IF NOT EXISTS schema_migrations (
 async def migrate(connection: Connection, turns: Turns, now: int) -> None:
     """Make an empty file ours, or bring a file of ours up to date. A file of another program is left as it is.
 
+    A file that holds something is backed up first. One process at a time does so; the others wait for it.
+
     Raises:
         StoreTooNew: the file belongs to another program, or to a version whose files this one must not write.
-        StoreError: the file cannot be read or written.
+        StoreBusy: another process is bringing it up to date for longer than a statement may wait.
+        StoreError: the file cannot be read, backed up or written; it is as it was.
     """
     applied = await _applied(connection)
     await prepare(connection)
-    if applied >= len(MIGRATIONS):
-        return
+    if applied == 0:
+        await _advance(turns, 0, now)
+        applied = await _applied(connection)
+    if applied < len(MIGRATIONS):
+        path, folder = connection.path, folder_of(connection.path)
+        async with claimed(path, folder, connection.lock_timeout):
+            if (applied := await _applied(connection)) < len(MIGRATIONS):
+                await _keep(connection, applied, now)
+                await _advance(turns, applied, now)
+
+
+async def migrate_copy(connection: Connection, turns: Turns, now: int) -> None:
+    """Bring a copy up to date that nobody else knows of; what it was made from is its backup.
+
+    Raises:
+        StoreError: it cannot be done.
+    """
+    applied = await _applied(connection)
+    await prepare(connection)
+    if applied < len(MIGRATIONS):
+        await _advance(turns, applied, now)
+
+
+async def _keep(connection: Connection, applied: int, now: int) -> None:
+    """Back the file up, unless the backup that an earlier try has made still says the same."""
+    path, reason = connection.path, f"before-{MIGRATIONS[applied].number:04}"
+    last = (await connection.single("last_change", {}))["seq"]
+    if not await holds(path, reason, last):
+        try:
+            await back_up(path, folder_of(path), reason, now)
+        except StoreError as error:
+            raise type(error)(path, f"a newer schema waits for a backup, which failed: {error}") from error
+        await keep_newest(path, folder_of(path), reason, 1)
+
+
+async def _advance(turns: Turns, applied: int, now: int) -> None:
+    """Apply all that follow the first `applied` migrations, unless another process has done something about it."""
     async with turns.turn() as turn:
-        applied = await _applied(turn)
+        if await _applied(turn) != applied:
+            return
         if applied == 0:
             await turn.script(f"PRAGMA application_id = {APPLICATION_ID}")
             await turn.script(_LEDGER)
@@ -99,7 +143,7 @@ async def _applied(connection: Connection) -> int:
     applied: int = (await connection.script("SELECT coalesce(max(number), 0) FROM schema_migrations"))[0][0]
     if applied:
         asked = await connection.script("SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'min_writer'")
-        check_writer(connection, asked[0][0] if asked else None)
+        check_writer(connection.path, asked[0][0] if asked else None)
     return applied
 
 
@@ -114,7 +158,7 @@ def check_turn(connection: Connection, head: sqlite3.Row, settings: FileSettings
         StoreCorrupt: the file does not say.
     """
     known = head["min_writer"] if None not in {head["languages"], head["model"]} else None
-    check_writer(connection, known)
+    check_writer(connection.path, known)
     if head["languages"] != ",".join(settings.languages) or settings.model not in {head["model"], ""}:
         raise StoreUnavailable(
             connection.path,
@@ -122,7 +166,7 @@ def check_turn(connection: Connection, head: sqlite3.Row, settings: FileSettings
         )
 
 
-def check_writer(connection: Connection, min_writer: int | None) -> None:
+def check_writer(path: Path, min_writer: int | None) -> None:
     """Refuse a file that a newer version has changed in a way this one would damage.
 
     Raises:
@@ -131,18 +175,20 @@ def check_writer(connection: Connection, min_writer: int | None) -> None:
     """
     if min_writer is None:
         raise StoreCorrupt(
-            connection.path,
+            path,
             "settings in the file are lost; move it away or restore a copy, nothing was changed",
         )
     if min_writer > WRITER:
-        raise StoreTooNew(
-            connection.path, "a newer mcp-memory uses this file; upgrade mcp-memory, then restart this client"
-        )
+        raise StoreTooNew(path, "a newer mcp-memory uses this file; upgrade mcp-memory, then restart this client")
 
 
 async def _apply(turn: Connection, migration: Migration, now: int) -> None:
-    for statement in migration.statements():
-        await turn.script(statement)
+    try:
+        for statement in migration.statements():
+            await turn.script(statement)
+    except StoreError as error:
+        said = str(error).removeprefix(f"{turn.path}: ")
+        raise type(error)(turn.path, f"migration {migration.name} failed, the file is as it was: {said}") from error
     await turn.script(
         "INSERT INTO schema_migrations (number, name, at) VALUES (?, ?, ?)", (migration.number, migration.name, now)
     )

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Postings, Revision, Vector
 from mcp_memory.store.base import FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import rows
@@ -42,6 +44,7 @@ class SqliteStore:
         self._cache = cache
         self._analyzer = Analyzer(settings.languages)
         self.settings = settings
+        self.written = anyio.Event()
 
     @asynccontextmanager
     async def transaction(self, user: str) -> AsyncGenerator[SqliteTransaction]:
@@ -231,6 +234,7 @@ class SqliteStore:
             head = await turn.single("turn", {"user": user})
             check_turn(turn, head, self.settings)
             yield turn, head
+        self.written.set()
 
     async def _indexed(self, name: str, span: dict[str, Any]) -> str:
         """What the index shall hold of the rows of a statement, as others take it."""

@@ -309,3 +309,53 @@ JOIN revisions AS r ON r.row_id = p.row_id
 JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
 JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
 WHERE u.name = :user
+
+-- name: counts
+-- What a backup must have as many of as its file.
+SELECT (SELECT count(*) FROM memories) AS memories, (SELECT count(*) FROM users) AS users,
+    (SELECT count(*) FROM revisions) AS revisions, (SELECT count(*) FROM changes) AS changes,
+    (SELECT count(*) FROM vectors) AS vectors
+
+-- name: contents
+-- Who has how many memories alive or expired: what a person is shown of a file.
+SELECT count(*) AS memories, count(DISTINCT user) AS users FROM memories
+
+-- name: first_change
+SELECT at FROM changes ORDER BY seq LIMIT 1
+
+-- name: last_change
+SELECT coalesce(max(seq), 0) AS seq FROM changes
+
+-- name: min_writer
+SELECT CAST(value AS INTEGER) AS min_writer FROM settings WHERE name = 'min_writer'
+
+-- name: backup_folders
+SELECT path FROM backup_folders ORDER BY path
+
+-- name: add_backup_folder
+INSERT INTO backup_folders (path) VALUES (:path) ON CONFLICT DO NOTHING
+
+-- name: has_backup_folders
+SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'backup_folders'
+
+-- name: objects
+SELECT count(*) FROM sqlite_master
+
+-- name: application
+PRAGMA application_id
+
+-- name: integrity
+PRAGMA integrity_check(1)
+
+-- name: lock_exclusively
+PRAGMA locking_mode = EXCLUSIVE
+
+-- name: without_log
+-- Brings what is in the log into the file, which only a connection that is alone may do.
+PRAGMA journal_mode = DELETE
+
+-- name: begin_alone
+BEGIN EXCLUSIVE
+
+-- name: commit
+COMMIT

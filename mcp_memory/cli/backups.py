@@ -1,0 +1,84 @@
+"""Backing a file up and putting a backup back, from a terminal. Nothing here imports the SDK."""
+
+import sys
+from datetime import tzinfo
+from pathlib import Path
+
+import anyio
+import click
+
+from mcp_memory.app import archive_of
+from mcp_memory.cli.memories import prepare
+from mcp_memory.cli.options import EPILOG, loaded, settings
+from mcp_memory.clock import SystemClock, minute_in, zone_named
+from mcp_memory.config import Config
+from mcp_memory.errors import ConfigError, InvalidInput
+from mcp_memory.store.base import Backup
+
+
+@click.command(epilog=EPILOG)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@settings("database", "config")
+def backup(folder: Path | None, file: Path | None, database: str | None) -> None:
+    """Copy the file, while clients go on using it, into the folder "backups" beside it, or into DIR.
+
+    The copy is checked before it gets its name, and stays until you remove it. What is forgotten for good is forgotten
+    in it too, as long as it stays where it is. For automatic backups see [backup] in the settings.
+    """
+    configured = loaded(file, database=database)
+    prepare(configured)
+    made = anyio.run(archive_of(configured).make, folder, SystemClock().now())
+    click.echo(f"Backed up to {made.path} ({_contents(made)})")
+
+
+@click.command("restore-backup", epilog=EPILOG)
+@click.argument("name", metavar="[FILE|latest]", default="latest")
+@settings("database", "config")
+@click.option("--list", "listed", is_flag=True, help="Show what backups there are, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore_backup(name: str, file: Path | None, database: str | None, *, listed: bool, yes: bool) -> None:
+    """Put a backup in the place of the file, for all its users; what is there now is kept as a backup first.
+
+    Close the clients that use the file before. FILE is a path, or a name that --list shows.
+    """
+    configured = loaded(file, database=database)
+    if configured.ephemeral:
+        raise ConfigError("with ephemeral = true there is no file to restore; set it to false")
+    zone = zone_named(configured.timezone)
+    if listed:
+        found = anyio.run(archive_of(configured).found)
+        click.echo("\n".join(_line(one, zone) for one in reversed(found)) or "No backups yet: mcp-memory backup")
+        return
+    chosen = anyio.run(archive_of(configured).named, name)
+    if not yes:
+        _ask(f"Replace {configured.path()} by {_line(chosen, zone)}?")
+    _restore(configured, chosen)
+
+
+def _restore(configured: Config, chosen: Backup) -> None:
+    done = anyio.run(archive_of(configured).restore, chosen, SystemClock().now())
+    click.echo(f"Restored {configured.path()} from {chosen.path} ({_contents(chosen)})")
+    if done.kept is not None:
+        click.echo(f"What was there before ({_contents(done.kept)}) is kept: {done.kept.path}")
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput("nobody is here to ask; say --yes to replace the file")
+    click.confirm(question, abort=True)
+
+
+def _line(one: Backup, zone: tzinfo | None) -> str:
+    why = f" · {one.reason}" if one.reason else ""
+    when = f" · {minute_in(one.at, zone)}" if one.at else ""
+    return f"{one.path}{when} · {_contents(one)}{why}"
+
+
+def _contents(one: Backup) -> str:
+    held = "cannot be read" if one.memories is None else f"{_count(one.memories, 'memories', 'memory')}"
+    of = f" of {_count(one.users or 0, 'users', 'user')}" if one.memories else ""
+    return f"{held}{of}, {one.size / 1e6:,.1f} MB"
+
+
+def _count(number: int, many: str, single: str) -> str:
+    return f"{number:,} {single if number == 1 else many}"
