@@ -34,14 +34,14 @@ def memory(row: sqlite3.Row) -> Memory:
 
 def revision(row: sqlite3.Row) -> Revision:
     """The revision of a row of `revisions` joined with its change."""
+    return Revision(memory=version(row), operation=row["operation"], reason=row["reason"], change=change(row))
+
+
+def version(row: sqlite3.Row) -> Memory:
+    """The memory as a row of `revisions` keeps it, marked where its checksum does not hold."""
     values = _values(row)
     places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
-    return Revision(
-        memory=_checked(_fields(values) | places, values["digest"]),
-        operation=values["operation"],
-        reason=values["reason"],
-        change=change(row),
-    )
+    return _checked(_fields(values) | places, values["digest"])
 
 
 def change(row: sqlite3.Row) -> Change:

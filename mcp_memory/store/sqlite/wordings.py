@@ -1,0 +1,133 @@
+"""One look through everything that was remembered: checksums, and what each memory is found by."""
+
+import sqlite3
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Final
+
+from mcp_memory.checks import Check, counted, fail, ok, some
+from mcp_memory.models import Memory, fingerprint
+from mcp_memory.store.base import index_terms
+from mcp_memory.store.sqlite import rows
+from mcp_memory.store.sqlite.connection import Connection
+from mcp_memory.text import Analyzer
+
+_PIECE: Final = 200
+"""Rows read at once: other checks go on in between."""
+
+Indexed = tuple[int, int, str, int]
+"""What shall be stored of a row: its row_id, version, terms and their number."""
+
+
+@dataclass
+class Found:
+    """What a look through the tables found so far."""
+
+    memories: int = 0
+    revisions: int = 0
+    wordings: int = 0
+    damaged: list[str] = field(default_factory=list[str])
+    damaged_revisions: list[str] = field(default_factory=list[str])
+    fingerprints: list[str] = field(default_factory=list[str])
+    terms: list[Indexed] = field(default_factory=list[Indexed])
+    past_terms: list[Indexed] = field(default_factory=list[Indexed])
+
+
+async def looked_through(connection: Connection, languages: tuple[str, ...]) -> list[Check]:
+    """The checks of all memories, former versions and stored terms.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    found = await look(connection, languages)
+    return [_memories(found), _revisions(found), _terms(found)]
+
+
+async def look(connection: Connection, languages: tuple[str, ...]) -> Found:
+    """Every row that is not as it was written, or not indexed as it should be.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    found, analyzer = Found(), Analyzer(languages)
+    async for row in _every(connection, "memories_after"):
+        found.memories += 1
+        memory = rows.memory(row)
+        if memory.damaged:
+            found.damaged.append(await _with_sound_version(connection, row))
+            continue
+        if row["fingerprint"] != fingerprint(memory.content):
+            found.fingerprints.append(_named(row))
+        _compare(row, memory, analyzer, found.terms)
+    async for row in _every(connection, "revisions_after"):
+        found.revisions += 1
+        if rows.version(row).damaged:
+            found.damaged_revisions.append(f"{_named(row)} version {row['version']}")
+    async for row in _every(connection, "wordings_after"):
+        found.wordings += 1
+        memory = rows.version(row)
+        if not memory.damaged:
+            _compare(row, memory, analyzer, found.past_terms)
+    return found
+
+
+def _compare(row: sqlite3.Row, memory: Memory, analyzer: Analyzer, wrong: list[Indexed]) -> None:
+    terms = index_terms(memory, analyzer)
+    own = rows.own_terms(terms, row["row_id"] >> rows.SEQUENCE_BITS)
+    if row["terms"] != own or row["term_count"] != len(terms):
+        wrong.append((row["row_id"], memory.version, own, len(terms)))
+
+
+async def _every(connection: Connection, name: str) -> AsyncGenerator[sqlite3.Row]:
+    """The rows of a statement that gives them in pieces, in the order of their row_id."""
+    after = -1
+    while piece := await connection.all(name, {"after": after, "limit": _PIECE}):
+        for row in piece:
+            yield row
+        after = piece[-1]["row_id"]
+
+
+async def _with_sound_version(connection: Connection, row: sqlite3.Row) -> str:
+    """The id of a damaged memory, and which of its versions can still be read."""
+    kept = map(rows.version, await connection.all("versions_of", {"memory": row["row_id"]}))
+    sound = next((one.version for one in kept if not one.damaged), None)
+    return f"{_named(row)} (no sound version)" if sound is None else f"{_named(row)} (version {sound} is sound)"
+
+
+def _named(row: sqlite3.Row) -> str:
+    return f"{row['id']} of {row['user_name']}"
+
+
+def _memories(found: Found) -> Check:
+    name, total = "memories", counted(found.memories, "memory", "memories")
+    if found.damaged:
+        return fail(
+            name,
+            f"{counted(len(found.damaged), 'memory is', 'memories are')} damaged on disk: {some(found.damaged)}",
+            "mcp-memory restore ID --version N where one is sound, else update_memory with the content, or "
+            "mcp-memory restore-backup",
+        )
+    if found.fingerprints:
+        said = f"the mark that tells equal texts is wrong for {some(found.fingerprints)}"
+        return fail(name, said, "update_memory with another content, and back")
+    return ok(name, f"{total}, each as it was written")
+
+
+def _revisions(found: Found) -> Check:
+    name = "revisions"
+    if found.damaged_revisions:
+        return fail(
+            name,
+            f"former versions are damaged: {some(found.damaged_revisions)}",
+            "they cannot be gone back to; mcp-memory restore-backup has them, if one is older than the damage",
+        )
+    return ok(name, f"{counted(found.revisions, 'former version', 'former versions')}, each as it was written")
+
+
+def _terms(found: Found) -> Check:
+    name, wrong = "words", len(found.terms) + len(found.past_terms)
+    if wrong:
+        told = counted(wrong, "memory or former wording is", "memories or former wordings are")
+        return fail(name, f"{told} indexed under other words than they have", "mcp-memory doctor --repair")
+    checked = counted(found.memories + found.wordings, "memory or wording", "memories and wordings")
+    return ok(name, f"{checked} indexed under their own words")
