@@ -277,7 +277,7 @@ SELECT 'id', group_concat(id, ', ') FROM memories NOT INDEXED GROUP BY user, id 
 SELECT u.name FROM users AS u WHERE u.last_seq < {newest_write}
 
 -- name: mend_sequences
-UPDATE users AS u SET last_seq = {newest_write} WHERE u.last_seq < {newest_write} RETURNING u.name
+UPDATE users AS u SET last_seq = {newest_write} WHERE u.last_seq < {newest_write} RETURNING name
 
 -- name: vector_health
 -- A model's vectors have the length that it gives, or else that most of them have.
