@@ -48,6 +48,18 @@ def test_a_healthy_setup_is_ok_throughout(patient: Patient) -> None:
     assert sorted(one.name for one in patient.database.parent.iterdir()) == ["memory.db"]
 
 
+@pytest.mark.promise("P6")
+def test_doctor_imports_neither_the_sdk_nor_an_endpoints_client(patient: Patient) -> None:
+    program = (
+        "import sys; from mcp_memory.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "sys.stderr.write(' '.join(sorted({'mcp', 'mcp_types', 'openai', 'starlette'} & set(sys.modules))))"
+    )
+    command = [sys.executable, "-c", program, "doctor", "--database", str(patient.database)]
+    environ = os.environ | {name: value for name, value in surroundings(patient.home).items() if value is not None}
+    done = subprocess.run(command, env=environ, capture_output=True, encoding="utf-8", timeout=100, check=True)
+    assert (done.stderr, "clients: none of" in done.stdout) == ("", True)
+
+
 def wrong_terms(patient: Patient) -> None:
     patient.altered(f"UPDATE memories SET terms = '1xnothing', term_count = 1 WHERE id = '{patient.ids[1]}'")
 

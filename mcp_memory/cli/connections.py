@@ -35,7 +35,7 @@ async def connections(config: Config, environ: Mapping[str, str], started: Calla
         started()
         titles = some([client.title for client in CLIENTS], len(CLIENTS))
         return [*checks, warn("clients", f"none of {titles} starts mcp-memory here", _NONE)]
-    used = [entry for entry in there if not entry.off]
+    used = [entry for entry in there if not (entry.off or entry.unknown())]
     attempts = dict(zip(map(_key, used), await _tried(used, config, environ, started), strict=True))
     return [*checks, *(_check(entry, attempts.get(_key(entry)), config, environ) for entry in there)]
 
@@ -100,8 +100,10 @@ def _database(entry: Entry, environ: Mapping[str, str]) -> Path | None:
 
 def _check(entry: Entry, attempt: Attempt | None, config: Config, environ: Mapping[str, str]) -> Check:
     name, where = entry.client, f"{json.dumps(entry.name)} in {entry.file}"
-    if attempt is None:
+    if entry.off:
         return ok(name, f"{where} is switched off")
+    if attempt is None:
+        return warn(name, f"{where} was not tried: only the client knows {some(entry.unknown())}", "try it there")
     command = f"{entry.command} {' '.join(entry.args)}".strip()
     if attempt.problem:
         remedy = f"correct it there, or try it on a terminal: {command}"

@@ -22,6 +22,7 @@ _OTHERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bunx"})
 """Runners of packages that have nothing to do with Python's."""
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+_UNKNOWN: Final = re.compile(r"\$\{[^}]*\}")
 _COMMENT: Final = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _LAST_COMMA: Final = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
 
@@ -49,6 +50,10 @@ class Entry(Value):
     env: Mapping[str, str]
     cwd: Path
     off: bool
+
+    def unknown(self) -> list[str]:
+        """The variables in it that only its client can fill in."""
+        return [one for text in (self.command, *self.args, *self.env.values()) for one in _UNKNOWN.findall(text)]
 
     def option(self, name: str) -> str | None:
         """What the arguments give for the option `name`, such as --database."""

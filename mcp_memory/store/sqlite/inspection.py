@@ -39,9 +39,9 @@ Tell = Callable[[Check], None]
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[Connection]:
-    """The one way in which this module opens a file; it is not prepared, and so not changed."""
-    async with open_connection(path, _PATIENCE) as connection:
+async def opened(path: Path, patience: float = _PATIENCE) -> AsyncGenerator[Connection]:
+    """The one way in which a file is opened to be looked at or repaired; it is not prepared, and so not changed."""
+    async with open_connection(path, patience) as connection:
         yield connection
 
 

@@ -1,7 +1,7 @@
 """One look through everything that was remembered: checksums, and what each memory is found by."""
 
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,9 @@ _PIECE: Final = 200
 Indexed = tuple[int, int, str, int]
 """What shall be stored of a row: its row_id, version, terms and their number."""
 
+Correct = Callable[[str, Indexed], Awaitable[None]]
+"""Takes what a row of a table shall have, where it has something else."""
+
 
 @dataclass
 class Found:
@@ -29,8 +32,7 @@ class Found:
     damaged: list[str] = field(default_factory=list[str])
     damaged_revisions: list[str] = field(default_factory=list[str])
     fingerprints: list[str] = field(default_factory=list[str])
-    terms: list[Indexed] = field(default_factory=list[Indexed])
-    past_terms: list[Indexed] = field(default_factory=list[Indexed])
+    misindexed: int = 0
 
 
 async def looked_through(connection: Connection, languages: tuple[str, ...]) -> list[Check]:
@@ -39,17 +41,27 @@ async def looked_through(connection: Connection, languages: tuple[str, ...]) -> 
     Raises:
         StoreError: the tables cannot be read.
     """
-    found = await look(connection, languages)
+    found = await look(connection, languages, _leave)
     return [_memories(found), _revisions(found), _terms(found)]
 
 
-async def look(connection: Connection, languages: tuple[str, ...]) -> Found:
-    """Every row that is not as it was written, or not indexed as it should be.
+async def look(connection: Connection, languages: tuple[str, ...], correct: Correct) -> Found:
+    """Every row that is not as it was written, and how many are not indexed as they should be.
+
+    Each of those goes to `correct`; damaged ones do not, since what they should have cannot be told.
 
     Raises:
         StoreError: the tables cannot be read.
     """
     found, analyzer = Found(), Analyzer(languages)
+
+    async def compare(table: str, row: sqlite3.Row, memory: Memory) -> None:
+        terms = index_terms(memory, analyzer)
+        own = rows.own_terms(terms, row["row_id"] >> rows.SEQUENCE_BITS)
+        if row["terms"] != own or row["term_count"] != len(terms):
+            found.misindexed += 1
+            await correct(table, (row["row_id"], memory.version, own, len(terms)))
+
     async for row in _every(connection, "memories_after"):
         found.memories += 1
         memory = rows.memory(row)
@@ -58,7 +70,7 @@ async def look(connection: Connection, languages: tuple[str, ...]) -> Found:
             continue
         if row["fingerprint"] != fingerprint(memory.content):
             found.fingerprints.append(_named(row))
-        _compare(row, memory, analyzer, found.terms)
+        await compare("memories", row, memory)
     async for row in _every(connection, "revisions_after"):
         found.revisions += 1
         if rows.version(row).damaged:
@@ -67,15 +79,12 @@ async def look(connection: Connection, languages: tuple[str, ...]) -> Found:
         found.wordings += 1
         memory = rows.version(row)
         if not memory.damaged:
-            _compare(row, memory, analyzer, found.past_terms)
+            await compare("past_wordings", row, memory)
     return found
 
 
-def _compare(row: sqlite3.Row, memory: Memory, analyzer: Analyzer, wrong: list[Indexed]) -> None:
-    terms = index_terms(memory, analyzer)
-    own = rows.own_terms(terms, row["row_id"] >> rows.SEQUENCE_BITS)
-    if row["terms"] != own or row["term_count"] != len(terms):
-        wrong.append((row["row_id"], memory.version, own, len(terms)))
+async def _leave(_: str, __: Indexed) -> None:
+    """Only looking."""
 
 
 async def _every(connection: Connection, name: str) -> AsyncGenerator[sqlite3.Row]:
@@ -125,9 +134,9 @@ def _revisions(found: Found) -> Check:
 
 
 def _terms(found: Found) -> Check:
-    name, wrong = "words", len(found.terms) + len(found.past_terms)
-    if wrong:
-        told = counted(wrong, "memory or former wording is", "memories or former wordings are")
+    name = "words"
+    if found.misindexed:
+        told = counted(found.misindexed, "memory or former wording is", "memories or former wordings are")
         return fail(name, f"{told} indexed under other words than they have", "mcp-memory doctor --repair")
     checked = counted(found.memories + found.wordings, "memory or wording", "memories and wordings")
     return ok(name, f"{checked} indexed under their own words")
