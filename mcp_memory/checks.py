@@ -44,4 +44,4 @@ def some(names: list[str], most: int = 5) -> str:
 
 def size(count: int) -> str:
     """A number of bytes as people read it."""
-    return f"{count / 1_000_000:,.1f} MB"
+    return f"{count / 1e9:,.0f} GB" if count >= 10e9 else f"{count / 1e6:,.1f} MB"

@@ -161,7 +161,11 @@ def _configuration(wish: Wish, environ: Mapping[str, str]) -> tuple[Config, Chec
     try:
         loaded = config.load(wish.file, environ, options)
     except ConfigError as error:
-        found = fail(name, str(error), "correct it; config.example.toml has every setting. Defaults are used below")
+        found = fail(
+            name,
+            str(error),
+            "correct it, or the clients do not start either; what follows uses the defaults in its place",
+        )
     else:
         return loaded, ok(name, str(file) if file.exists() else "defaults: there is no settings file")
     nothing = Path(os.devnull)

@@ -113,7 +113,8 @@ def _too_open(path: Path) -> Iterator[tuple[Path, int]]:
     parent = path.parent
     beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm")), *copies(path, [folder_of(path)])]
     for one in beside:
-        if one.exists() and one.stat().st_mode & _OTHERS:
+        found = _look_at(one)
+        if found is not None and found.st_mode & _OTHERS:
             yield one, 0o600
     mode = stat.S_IMODE(parent.stat().st_mode)
     # A folder that somebody chose and that holds other things is theirs; but nobody else may exchange the file in it.
@@ -121,6 +122,14 @@ def _too_open(path: Path) -> Iterator[tuple[Path, int]]:
         yield parent, 0o700
     elif mode & _MAY_WRITE and not mode & stat.S_ISVTX:
         yield parent, mode & ~_MAY_WRITE
+
+
+def _look_at(path: Path) -> os.stat_result | None:
+    """What the system says of `path`; None where it is gone, as a log is with the last process that uses it."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _is_ours(path: Path) -> bool:
@@ -157,5 +166,5 @@ def backups(path: Path, folders: Iterable[str], now: int) -> Check:
 
 def log_size(path: Path) -> int:
     """Bytes of the write-ahead log; 0 where there is none."""
-    log = path.with_name(path.name + "-wal")
-    return log.stat().st_size if log.exists() else 0
+    found = _look_at(path.with_name(path.name + "-wal"))
+    return found.st_size if found is not None else 0

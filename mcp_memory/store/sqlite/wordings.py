@@ -64,8 +64,8 @@ async def look(connection: Connection, languages: tuple[str, ...], correct: Corr
 
     async for row in _every(connection, "memories_after"):
         found.memories += 1
-        memory = rows.memory(row)
-        if memory.damaged:
+        memory = _read(rows.memory, row)
+        if memory is None:
             found.damaged.append(await _with_sound_version(connection, row))
             continue
         if row["fingerprint"] != fingerprint(memory.content):
@@ -73,12 +73,12 @@ async def look(connection: Connection, languages: tuple[str, ...], correct: Corr
         await compare("memories", row, memory)
     async for row in _every(connection, "revisions_after"):
         found.revisions += 1
-        if rows.version(row).damaged:
+        if _read(rows.version, row) is None:
             found.damaged_revisions.append(f"{_named(row)} version {row['version']}")
     async for row in _every(connection, "wordings_after"):
         found.wordings += 1
-        memory = rows.version(row)
-        if not memory.damaged:
+        memory = _read(rows.version, row)
+        if memory is not None:
             await compare("past_wordings", row, memory)
     return found
 
@@ -98,9 +98,18 @@ async def _every(connection: Connection, name: str) -> AsyncGenerator[sqlite3.Ro
 
 async def _with_sound_version(connection: Connection, row: sqlite3.Row) -> str:
     """The id of a damaged memory, and which of its versions can still be read."""
-    kept = map(rows.version, await connection.all("versions_of", {"memory": row["row_id"]}))
-    sound = next((one.version for one in kept if not one.damaged), None)
+    kept = [_read(rows.version, one) for one in await connection.all("versions_of", {"memory": row["row_id"]})]
+    sound = next((one.version for one in kept if one is not None), None)
     return f"{_named(row)} (no sound version)" if sound is None else f"{_named(row)} (version {sound} is sound)"
+
+
+def _read(read: Callable[[sqlite3.Row], Memory], row: sqlite3.Row) -> Memory | None:
+    """The memory of a row; None where it is not what was written, or nothing that could have been."""
+    try:
+        memory = read(row)
+    except (ValueError, TypeError):
+        return None
+    return None if memory.damaged else memory
 
 
 def _named(row: sqlite3.Row) -> str:
