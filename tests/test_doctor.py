@@ -245,8 +245,16 @@ def test_what_cannot_be_derived_is_named_with_its_remedy(
     assert check["outcome"] == outcome
     assert said in check["said"]
     assert remedy in check["remedy"]
-    line = next(line for line in patient.ran().stdout.splitlines() if line.startswith(f"{outcome}  {name}: "))
-    assert remedy in line
+
+
+def test_a_fault_is_one_line_with_its_remedy_among_the_others(patient: Patient) -> None:
+    damaged_revision(patient)
+    done = patient.ran()
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("fail")]
+    assert line.startswith(
+        f"fail  revisions: former versions are damaged: {patient.ids[0]} of alice version 1 - to do: "
+    )
+    assert done.stdout.splitlines()[-1].endswith(", 1 to look at, 1 failed")
 
 
 @pytest.mark.parametrize("prepare", [damaged_page, no_database, foreign, newer, folder_instead])

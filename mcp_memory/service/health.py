@@ -37,8 +37,9 @@ async def embedder(embedder: Embedder | None) -> Check:
         return fail(name, f"the table of the package cannot be read ({error})", "install mcp-memory anew")
     if not vectors.any():
         return warn(name, f"{embedder.name} gives no vector for a plain word", "set another embedding.model")
-    took = anyio.current_time() - started
-    return ok(name, f"{embedder.name}, {vectors.shape[1]} dimensions, answers in {took:.2f} s")
+    took = f"answers in {anyio.current_time() - started:.2f} s"
+    state = "its table as published" if isinstance(embedder, BuiltinEmbedder) else took
+    return ok(name, f"{embedder.name}, {vectors.shape[1]} dimensions, {state}")
 
 
 async def chat_model(model: ChatModel | None) -> Check:
