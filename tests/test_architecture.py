@@ -10,6 +10,7 @@ PACKAGE = ROOT / "mcp_memory"
 LAYERS = (
     ("errors",),
     ("models",),
+    ("checks",),
     ("clock",),
     ("text",),
     ("prompts",),
@@ -20,6 +21,7 @@ LAYERS = (
     ("extraction.chunks", "extraction.transcripts"),
     ("sections",),
     ("config",),
+    ("clients",),
     ("endpoint",),
     ("ranking",),
     ("store.base",),
@@ -44,7 +46,7 @@ LAZY = {
         "mcp_memory.store.sqlite.backup",
         "mcp_memory.store.sqlite.restore",
     },
-    "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
+    "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo", "mcp_memory.cli.doctor"},
     "mcp_memory.embed.base": {"numpy"},
     "mcp_memory.embed.builtin": {"numpy"},
     "mcp_memory.embed.openai": {"numpy", "openai"},
@@ -147,9 +149,11 @@ def test_only_the_command_line_hands_the_environment_on(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_the_sdk_is_imported_by_the_server_and_the_demo_only(path: Path) -> None:
+def test_the_sdk_is_imported_by_the_server_the_demo_and_the_probe_only(path: Path) -> None:
     uses = any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(parsed(path)))
-    assert not uses or module_name(path).startswith(("mcp_memory.server", "mcp_memory.cli.demo"))
+    assert not uses or module_name(path).startswith(
+        ("mcp_memory.server", "mcp_memory.cli.demo", "mcp_memory.clients.probe")
+    )
 
 
 @pytest.mark.parametrize("path", sources("mcp_memory", "tests", "benchmarks"), ids=module_name)

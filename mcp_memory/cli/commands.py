@@ -153,6 +153,21 @@ def reindex(file: Path | None, database: str | None) -> None:
     memories.reindex(loaded(file, database=database))
 
 
+@main.command(epilog=EPILOG)
+@settings("user", "database", "config")
+@click.option("--repair", is_flag=True, help="Make indexes and rights as they should be; texts are never touched.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, **wish: object) -> None:
+    """Check the file, its indexes, its backups, the settings, the endpoints and every client that uses it.
+
+    Starts what the clients' configurations name, as they would. Ends with 1 if something failed.
+    """
+    from mcp_memory.cli import doctor as examination  # noqa: PLC0415 - it loads what no other command needs
+
+    ctx.exit(examination.doctor(examination.Wish.model_validate(wish), os.environ))
+
+
 @main.command()
 def demo() -> None:
     """Show a real server at work, on a database that is gone afterwards."""

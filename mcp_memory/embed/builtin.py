@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from mcp_memory.embed.base import Matrix
 
+CHECKSUM: Final = "6039bdf50e77f5c861eece7c951290118ad7ab405d1acb0ac60bccb5499abc69"
+"""SHA-256 of the table's file."""
+
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _HAN: Final = (
     *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F)),

@@ -252,10 +252,14 @@ async def prepare(connection: Connection) -> None:
         await connection.script("PRAGMA fullfsync = ON")
 
 
+def is_shared(path: Path) -> bool:
+    """Whether the path of a file tells that other machines write to its folder."""
+    return any(part.startswith(_SYNCED) for part in path.parts) or str(path).startswith("\\\\")
+
+
 def warn_of_shared_folder(path: Path) -> None:
     """Say so when `path` lies where SQLite's locks do not hold, or where half-written files are copied."""
-    synced = [part for part in path.parts if part.startswith(_SYNCED)]
-    if synced or str(path).startswith("\\\\"):
+    if is_shared(path):
         _log.warning("%s is in a synchronised or network folder, where databases get damaged; use a local one", path)
 
 

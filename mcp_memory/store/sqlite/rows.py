@@ -34,22 +34,24 @@ def memory(row: sqlite3.Row) -> Memory:
 
 def revision(row: sqlite3.Row, made: Change | None = None) -> Revision:
     """The revision of a row of `revisions` joined with its change, which is `made` where that is known already."""
+    return Revision(memory=version(row), operation=row["operation"], reason=row["reason"], change=made or change(row))
+
+
+def version(row: sqlite3.Row) -> Memory:
+    """The memory as a row of `revisions` keeps it, marked where its checksum does not hold."""
     values = _values(row)
     places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
-    return Revision(
-        memory=_checked(_fields(values) | places, values["digest"]),
-        operation=values["operation"],
-        reason=values["reason"],
-        change=made or change(row),
-    )
+    return _checked(_fields(values) | places, values["digest"])
 
 
 def revisions(found: Iterable[sqlite3.Row]) -> Iterator[Revision]:
     """The same of many rows, few of which are of changes of their own."""
     known: dict[int, Change] = {}
     for row in found:
-        made = known.setdefault(row["change_seq"], known.get(row["change_seq"]) or change(row))
-        yield revision(row, made)
+        seq = row["change_seq"]
+        if seq not in known:
+            known[seq] = change(row)
+        yield revision(row, known[seq])
 
 
 def change(row: sqlite3.Row) -> Change:

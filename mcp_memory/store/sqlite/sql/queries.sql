@@ -294,6 +294,96 @@ WHERE row_id BETWEEN (:number << 32 | :first) AND (:number << 32 | :last)
     AND (:dimensions = 0 OR model = :model AND length(vector) <> :dimensions)
 RETURNING row_id
 
+-- name: objects
+SELECT type, name FROM sqlite_master
+
+-- name: last_migration
+SELECT coalesce(max(number), 0) AS number FROM schema_migrations
+
+-- name: memories_after
+SELECT m.*, u.name AS user_name FROM memories AS m LEFT JOIN users AS u ON u.number = m.user
+WHERE m.row_id > :after ORDER BY m.row_id LIMIT :limit
+
+-- name: revisions_after
+-- Without those that say the same as the memory they are the last revision of: they are as sound as it is.
+SELECT r.*, u.name AS user_name FROM revisions AS r LEFT JOIN users AS u ON u.number = r.row_id >> 32
+WHERE r.row_id > :after AND NOT EXISTS (
+    SELECT 1 FROM memories AS m
+    WHERE m.row_id = r.memory AND m.seq = r.row_id & 0xffffffff AND m.digest = r.digest
+        AND (m.id, m.content, m.key, m.topics, m.pinned, m.metadata, m.agent, m.team, m.session_id)
+            IS (r.id, r.content, r.key, r.topics, r.pinned, r.metadata, r.agent, r.team, r.session_id)
+        AND (m.source, m.state, m.created_at, m.updated_at, m.worded_at, m.expires_at, m.version)
+            IS (r.source, r.state, r.created_at, r.updated_at, r.worded_at, r.expires_at, r.version))
+ORDER BY r.row_id LIMIT :limit
+
+-- name: versions_of
+SELECT * FROM revisions WHERE memory = :memory ORDER BY row_id DESC
+
+-- name: wordings_after
+SELECT r.*, p.terms, p.term_count FROM past_wordings AS p JOIN revisions AS r ON r.row_id = p.row_id
+WHERE p.row_id > :after ORDER BY p.row_id LIMIT :limit
+
+-- name: duplicates
+-- Read from the table itself: the unique indexes would hide what they missed.
+SELECT 'text' AS what, group_concat(id, ', ') AS ids FROM memories NOT INDEXED
+GROUP BY user, fingerprint HAVING count(*) > 1
+UNION ALL
+SELECT 'key', group_concat(id, ', ') FROM memories NOT INDEXED
+WHERE key IS NOT NULL GROUP BY user, key HAVING count(*) > 1
+UNION ALL
+SELECT 'id', group_concat(id, ', ') FROM memories NOT INDEXED GROUP BY user, id HAVING count(*) > 1
+
+-- fragment: newest_write
+(SELECT r.row_id & 0xffffffff FROM revisions AS r WHERE r.row_id BETWEEN {own_rows} ORDER BY r.row_id DESC LIMIT 1)
+
+-- name: sequences_behind
+SELECT u.name FROM users AS u WHERE u.last_seq < {newest_write}
+
+-- name: mend_sequences
+UPDATE users AS u SET last_seq = {newest_write} WHERE u.last_seq < {newest_write} RETURNING name
+
+-- name: vector_health
+-- A model's vectors have the length that it gives, or else that most of them have.
+SELECT
+    (SELECT count(*) FROM memories AS m INDEXED BY memories_for_search
+        LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model WHERE v.row_id IS NULL) AS lacking,
+    (SELECT count(*) FROM vectors WHERE model <> :model) AS others,
+    (SELECT count(*) FROM vectors WHERE model = :model AND length(vector) <> coalesce(:dimensions, (
+        SELECT length(vector) FROM vectors WHERE model = :model GROUP BY 1 ORDER BY count(*) DESC LIMIT 1))) AS misfits
+
+-- name: check_memory_index
+INSERT INTO memory_index (memory_index, rank) VALUES ('integrity-check', 1)
+
+-- name: check_past_index
+INSERT INTO past_index (past_index, rank) VALUES ('integrity-check', 1)
+
+-- name: rebuild_memory_index
+INSERT INTO memory_index (memory_index) VALUES ('rebuild')
+
+-- name: rebuild_past_index
+INSERT INTO past_index (past_index) VALUES ('rebuild')
+
+-- name: list_memory_index
+CREATE VIRTUAL TABLE temp.memory_entries USING fts5vocab (main, memory_index, instance)
+
+-- name: list_past_index
+CREATE VIRTUAL TABLE temp.past_entries USING fts5vocab (main, past_index, instance)
+
+-- name: compare_memory_index
+SELECT (SELECT count(*) FROM memories WHERE terms <> '' AND row_id NOT IN (SELECT doc FROM memory_entries)) AS missing,
+    (SELECT count(DISTINCT doc) FROM memory_entries WHERE doc NOT IN (SELECT row_id FROM memories)) AS extra
+
+-- name: compare_past_index
+SELECT (SELECT count(*) FROM past_wordings WHERE terms <> '' AND row_id NOT IN (SELECT doc FROM past_entries))
+        AS missing,
+    (SELECT count(DISTINCT doc) FROM past_entries WHERE doc NOT IN (SELECT row_id FROM past_wordings)) AS extra
+
+-- name: every_index_changed
+UPDATE users SET vector_seq = vector_seq + 1
+
+-- name: backup_folders_known
+SELECT path FROM backup_folders ORDER BY path
+
 -- name: settings
 SELECT name, value FROM settings
 

@@ -1,0 +1,121 @@
+"""Each client's configuration: found, read, and what it starts tried in a process of its own."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from mcp_memory.checks import Check, fail, ok, some, warn
+from mcp_memory.clients import CLIENTS
+from mcp_memory.clients.base import folders
+from mcp_memory.clients.entries import Entry, entries
+from mcp_memory.clients.targets import TARGETS, Attempt, Target
+from mcp_memory.config import PREFIX, Config, load, variable
+from mcp_memory.errors import ConfigError
+from mcp_memory.store.sqlite.inspection import current
+
+_NONE: Final = "mcp-memory on a terminal says how to connect one"
+_PATIENCE: Final = 60.0
+
+
+async def connections(config: Config, environ: Mapping[str, str], started: Callable[[], None]) -> list[Check]:
+    """One check for each entry of a client that starts mcp-memory, and for each file that cannot be read.
+
+    `started` is called when the process that tries them is at work: it takes longest of all.
+    """
+    places = folders(sys.platform, Path.home(), Path.cwd(), environ)
+    found = [one for client in CLIENTS for one in entries(client, places, environ)]
+    checks = [_unread(one) for one in found if isinstance(one, ConfigError)]
+    there = [one for one in found if isinstance(one, Entry)]
+    if not there:
+        started()
+        titles = some([client.title for client in CLIENTS], len(CLIENTS))
+        return [*checks, warn("clients", f"none of {titles} starts mcp-memory here", _NONE)]
+    used = [entry for entry in there if not (entry.off or entry.unknown())]
+    attempts = dict(zip(map(_key, used), await _tried(used, config, environ, started), strict=True))
+    return [*checks, *(_check(entry, attempts.get(_key(entry)), config, environ) for entry in there)]
+
+
+def _key(entry: Entry) -> tuple[str, Path, str]:
+    return entry.client, entry.file, entry.name
+
+
+def _unread(error: ConfigError) -> Check:
+    return warn("clients", str(error), "correct that file, or the client starts none of its servers")
+
+
+async def _tried(
+    used: list[Entry], config: Config, environ: Mapping[str, str], started: Callable[[], None]
+) -> list[Attempt]:
+    """How each entry went. What would make or migrate a file is started without one: this only looks."""
+    targets = tuple([await _target(entry, config, environ) for entry in used])
+    try:
+        with anyio.fail_after(_PATIENCE):
+            said, errors = await _ran(TARGETS.dump_json(targets), started)
+    except TimeoutError:
+        return [Attempt(problem=f"not ended within {_PATIENCE:g} s")] * len(used)
+    lines = said.splitlines()
+    if len(lines) != len(used):
+        last = errors.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        return [Attempt(problem=f"could not be tried: {last[-1]}")] * len(used)
+    return [Attempt.model_validate_json(line) for line in lines]
+
+
+async def _ran(targets: bytes, started: Callable[[], None]) -> tuple[bytes, bytes]:
+    """What the process that tries `targets` says, and its errors."""
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as asked:
+        asked.write(targets)
+        asked.seek(0)
+        command = [sys.executable, "-P", "-m", "mcp_memory.clients.probe"]
+        async with await anyio.open_process(command, stdin=asked, stdout=said, stderr=errors) as process:
+            started()
+            await process.wait()
+        said.seek(0)
+        errors.seek(0)
+        return said.read(), errors.read()
+
+
+async def _target(entry: Entry, config: Config, environ: Mapping[str, str]) -> Target:
+    env = dict(entry.env)
+    file = _database(entry, environ)
+    if file is not None and not await current(file):
+        env[variable("ephemeral")] = "true"
+    return Target(command=entry.command, args=entry.args, env=env, cwd=str(entry.cwd), user=config.user)
+
+
+def _database(entry: Entry, environ: Mapping[str, str]) -> Path | None:
+    """The file that the entry would work on; None where its settings are wrong, which its start then tells."""
+    own = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    file = entry.option("--config")
+    try:
+        settings = load(Path(file) if file else None, {**own, **entry.env}, {"database": entry.option("--database")})
+    except ConfigError:
+        return None
+    return settings.path()
+
+
+def _check(entry: Entry, attempt: Attempt | None, config: Config, environ: Mapping[str, str]) -> Check:
+    name, where = entry.client, f"{json.dumps(entry.name)} in {entry.file}"
+    if entry.off:
+        return ok(name, f"{where} is switched off")
+    if attempt is None:
+        return warn(name, f"{where} was not tried: only the client knows {some(entry.unknown())}", "try it there")
+    command = f"{entry.command} {' '.join(entry.args)}".strip()
+    if attempt.problem:
+        remedy = f"correct it there, or try it on a terminal: {command}"
+        return fail(name, f"{where} does not work: {attempt.problem}", remedy)
+    told = f"{where} answers {attempt.called or f'with {attempt.tools} tools'} in {attempt.seconds:.1f} s"
+    file = _database(entry, environ)
+    if file is not None and file != config.path():
+        told = f"{told}, on {file}"
+    if not Path(entry.command).is_absolute():
+        return warn(
+            name,
+            f"{told}, but {entry.command} is no absolute path: a client started from a desktop may miss it",
+            "write the whole path there",
+        )
+    return ok(name, told)

@@ -1,0 +1,165 @@
+"""Which entries of the clients' configurations start mcp-memory. Files are read here and never written."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any, Final, Literal, cast
+
+from pydantic import ValidationError
+
+from mcp_memory.clients.base import Client, Folders, KeyPath
+from mcp_memory.errors import ConfigError
+from mcp_memory.models import Value
+
+_NAME: Final = re.compile(r"mcp[-_]memory(\.exe|\.cmd)?", re.IGNORECASE)
+_PACKAGE: Final = re.compile(r"mcp[-_]memory(\[[\w,-]*\])?([@=<>~!][^/\\]*)?", re.IGNORECASE)
+"""As `uvx`, `pipx run` and `uv run` take it."""
+
+_OTHERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bunx"})
+"""Runners of packages that have nothing to do with Python's."""
+
+_VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+_UNKNOWN: Final = re.compile(r"\$\{[^}]*\}")
+_COMMENT: Final = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_LAST_COMMA: Final = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
+
+
+class _Server(Value):
+    """What is read of an entry; clients have more in theirs."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+    cwd: str | None = None
+
+
+class Entry(Value):
+    """An entry called `name` in `file` that starts mcp-memory, `off` if the client is told not to use it.
+
+    `command`, `args`, `env` and `cwd` are as the client would use them, its variables replaced.
+    """
+
+    client: str
+    file: Path
+    name: str
+    command: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    off: bool
+
+    def unknown(self) -> list[str]:
+        """The variables in it that only its client can fill in."""
+        return [one for text in (self.command, *self.args, *self.env.values()) for one in _UNKNOWN.findall(text)]
+
+    def option(self, name: str) -> str | None:
+        """What the arguments give for the option `name`, such as --database."""
+        given: str | None = None
+        for number, word in enumerate(self.args):
+            if word == name and number + 1 < len(self.args):
+                given = self.args[number + 1]
+            elif word.startswith(f"{name}="):
+                given = word.partition("=")[2]
+        return given
+
+
+def entries(client: Client, folders: Folders, environ: Mapping[str, str]) -> Iterator[Entry | ConfigError]:
+    """Every entry of `client` that starts mcp-memory, and an error for each file of it that cannot be read."""
+    for place in client.places:
+        for file in folders.files(place):
+            try:
+                whole = _read(file, client.format)
+            except ConfigError as error:
+                yield error
+                continue
+            for keys in place.keys:
+                for name, table in _servers(whole, keys):
+                    entry = _entry(client, file, name, table, folders, environ)
+                    if entry is not None:
+                        yield entry
+
+
+def _entry(
+    client: Client, file: Path, name: str, table: Mapping[str, Any], folders: Folders, environ: Mapping[str, str]
+) -> Entry | None:
+    known = {**environ, "userHome": str(folders.home), "workspaceFolder": str(folders.project)}
+    try:
+        server = _Server.model_validate({key: table[key] for key in _Server.model_fields if table.get(key) is not None})
+    except ValidationError:
+        return None
+    command, args = _filled(server.command, known), tuple(_filled(one, known) for one in server.args)
+    if not starts_memory(command, args):
+        return None
+    return Entry(
+        client=client.title,
+        file=file,
+        name=name,
+        command=command,
+        args=args,
+        env={key: _filled(value, known) for key, value in server.env.items()},
+        cwd=folders.home / _filled(server.cwd or "", known),
+        off=table.get("disabled") is True or table.get("enabled") is False,
+    )
+
+
+def starts_memory(command: str, args: Sequence[str]) -> bool:
+    """Whether this is mcp-memory: by itself, as a Python module, or through a runner such as uvx.
+
+    A folder of that name among the arguments of another server does not make it one.
+    """
+    program = _last_part(command)
+    if _NAME.fullmatch(program):
+        return True
+    if program.casefold().removesuffix(".cmd") in _OTHERS:
+        return False
+    words = [word for one in args for word in one.split()] + [""]
+    for number, word in enumerate(words[:-1]):
+        if _PACKAGE.fullmatch(word) and not words[number - 1].startswith("--"):
+            return True
+        if words[number + 1] == "serve" and _NAME.fullmatch(_last_part(word)):
+            return True
+    return False
+
+
+def _servers(whole: Mapping[str, Any], keys: KeyPath) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every table below the table that `keys` lead to, with its name."""
+    tables = [whole]
+    for key in keys:
+        inner = [value for one in tables for name, value in one.items() if key in {name, "*"}]
+        tables = [cast("Mapping[str, Any]", value) for value in inner if isinstance(value, dict)]
+    for table in tables:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                yield name, cast("Mapping[str, Any]", value)
+
+
+def _read(file: Path, form: Literal["json", "toml"]) -> Mapping[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        match form:
+            case "json":
+                read: object = json.loads(_plain(text)) if text.strip() else {}
+            case "toml":
+                read = tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{file}: cannot be read ({' '.join(str(reason).split())})") from error
+    return cast("Mapping[str, Any]", read) if isinstance(read, dict) else {}
+
+
+def _plain(text: str) -> str:
+    """JSON without the comments and last commas that editors allow in theirs; lines stay lines."""
+    bare = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
+    return _LAST_COMMA.sub(lambda match: match[1] or " ", bare)
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """`text` with the variables that are known; others stay, for the message that names them."""
+    return _VARIABLE.sub(lambda match: known.get(match[1], match[0] if match[2] is None else match[2]), text)
+
+
+def _last_part(path: str) -> str:
+    return (PureWindowsPath(path) if os.sep == "\\" or "\\" in path else PurePath(path)).name
