@@ -39,7 +39,7 @@ _EMPTY_FENCE: Final = Pattern(r"^[ \t>]*(```+|~~~+)[^\n`]*\n(?:[ \t>]*\n)*[ \t>]
 
 _ID_IN_JSON: Final = Pattern(rf'"{_ID}"')
 _OPENING: Final = Pattern(
-    r'\[\s*(?=\{)|\{\s*"(?:hits|modes|left_out|memories|total|next_cursor|neighbours|outcome|change_id|memory|revisions'
+    r'\[\s*(?=\{)|\{\s*"(?:changes|hits|modes|left_out|memories|total|next_cursor|neighbours|outcome|change_id|memory|revisions'
     r"|changed|undone|tool|client|operations|decided_by|skipped|worksheet|rules|note|op|reason|was"
     r"|id|content|key|topics|pinned|metadata|agent|created_at|updated_at"
     r'|expires_at|version|damaged|score|past|match|_meta|type|text|structured_?[cC]ontent|isError|is_error)"\s*:'
@@ -162,6 +162,9 @@ def _is_reply(value: object) -> bool:
     reply = cast("dict[str, Any]", value)
     lists = [reply.get(name) for name in ("hits", "memories", "neighbours", "operations", "skipped")]
     items = [one for found in lists if isinstance(found, list) for one in cast("list[object]", found)]
+    changes = reply.get("changes")
+    if isinstance(changes, list) and any(_is_reply(one) for one in cast("list[object]", changes)):
+        return True
     return _is_memory(reply) or _is_step(reply) or any(_is_memory(one) or _is_step(one) for one in items)
 
 

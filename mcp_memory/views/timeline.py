@@ -140,11 +140,11 @@ def restored(outcome: Restored, zone: tzinfo | None) -> str:
     shown = [lines.memory(outcome.memory, zone)]
     expired = "; its time has passed, so it is not shown any more" if outcome.expired else ""
     if outcome.outcome == "unchanged":
-        same = f"Unchanged, nothing written: it is as in version {outcome.version}{expired}"
+        same = f"Unchanged, nothing written, it is as in version {outcome.version}{expired}"
         return _recalled(f"{same} ({LABEL}):", shown)
-    how = "brought back" if outcome.returned else ", ".join(outcome.changed)
+    done = "Brought back as in" if outcome.returned else f"Restored {', '.join(outcome.changed)} of"
     change = lines.change(outcome.change_id)
-    return _recalled(f"Restored version {outcome.version}: {how}{expired} ({change}{LABEL}):", shown)
+    return _recalled(f"{done} version {outcome.version}{expired} ({change}{LABEL}):", shown)
 
 
 def structured_restored(outcome: Restored) -> RestoreReply:
