@@ -1,6 +1,7 @@
 """Text for a reader, model or person: one memory a line, nothing that the structured form has and this has not.
 
-Recalled text always stands under a line that says what it is: stored notes, not instructions.
+Recalled text always stands under a line that says what it is, stored notes, not instructions, and inside the one
+delimiter of `text.notes`; our own remarks stand outside.
 """
 
 import json
@@ -23,6 +24,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.text.notes import MARK, block, instruction_like, shown, told
 
 
 def added(outcome: Added, zone: tzinfo | None) -> str:
@@ -32,26 +34,29 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
     }[outcome.outcome]
-    lines = [f"{headline} ({change(outcome.change_id)}{LABEL}):", memory(outcome.memory, zone)]
+    recalled = [memory(outcome.memory, zone)]
     if outcome.neighbours:
-        lines.append(f"Close to it ({LABEL}):")
-        lines += [hit(one, zone) for one in outcome.neighbours]
-    return "\n".join(lines)
+        recalled += ["Close to it:", *(hit(one, zone) for one in outcome.neighbours)]
+    return "\n".join([f"{headline} ({change(outcome.change_id)}{LABEL}):", *block(recalled)])
 
 
 def found(outcome: Found, zone: tzinfo | None) -> str:
     """What `search_memories` found."""
     count = len(outcome.hits)
     searched = f"searched: {', '.join(outcome.modes)}"
-    headline = f"{count} found ({LABEL}; {searched}):" if count else f"Nothing relevant found ({searched})."
-    return "\n".join([headline, *(hit(one, zone) for one in outcome.hits), *left_out(outcome.left_out)])
+    if not count:
+        return "\n".join([f"Nothing relevant found ({searched}).", *left_out(outcome.left_out)])
+    recalled = block(hit(one, zone) for one in outcome.hits)
+    return "\n".join([f"{count} found ({LABEL}; {searched}):", *recalled, *left_out(outcome.left_out)])
 
 
 def listed(outcome: Listed, zone: tzinfo | None) -> str:
     """One page of `list_memories`."""
-    shown = len(outcome.memories)
-    headline = f"{shown} of {outcome.total} ({LABEL}):" if shown else f"No memories here ({outcome.total} in all)."
-    lines = [headline, *(memory(one, zone) for one in outcome.memories), *left_out(outcome.left_out)]
+    count = len(outcome.memories)
+    lines = [f"No memories here ({outcome.total} in all)."]
+    if count:
+        lines = [f"{count} of {outcome.total} ({LABEL}):", *block(memory(one, zone) for one in outcome.memories)]
+    lines += left_out(outcome.left_out)
     if outcome.next_cursor:
         lines.append(f"More with cursor {outcome.next_cursor}")
     return "\n".join(lines)
@@ -61,34 +66,34 @@ def got(outcome: Got, zone: tzinfo | None) -> str:
     """What `get_memory` read, oldest revision first."""
     one = outcome.memory
     times = [f"created {_minute(one.created_at, zone)}", f"updated {_minute(one.updated_at, zone)}"]
-    lines = [f"One memory ({LABEL}):", _line(f"[{one.id}]", one, times)]
+    recalled = [_line(f"[{one.id}]", one, times)]
     if outcome.revisions is not None:
-        lines.append(f"{len(outcome.revisions)} revisions ({LABEL}):")
-        lines += [revision(one, zone) for one in outcome.revisions]
-    return "\n".join(lines)
+        recalled += [f"{len(outcome.revisions)} revisions:", *(revision(one, zone) for one in outcome.revisions)]
+    return "\n".join([f"One memory ({LABEL}):", *block(recalled)])
 
 
 def updated(outcome: Updated, zone: tzinfo | None) -> str:
     """What `update_memory` changed."""
     if outcome.outcome == "unchanged":
-        return f"Unchanged, nothing written ({LABEL}):\n{memory(outcome.memory, zone)}"
-    headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
-    return f"{headline}\n{memory(outcome.memory, zone)}"
+        headline = f"Unchanged, nothing written ({LABEL}):"
+    else:
+        headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
+    return "\n".join([headline, *block([memory(outcome.memory, zone)])])
 
 
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
     """What `delete_memory` removed."""
     headline = f"Deleted {len(outcome.memories)}, undo takes it back ({change(outcome.change_id)}{LABEL}):"
-    return "\n".join([headline, *(memory(one, zone) for one in outcome.memories)])
+    return "\n".join([headline, *block(memory(one, zone) for one in outcome.memories)])
 
 
 def undone(outcome: Undone, zone: tzinfo | None) -> str:
     """What `undo` restored and took away."""
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
-    what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}, change {outcome.undone.id}"
-    headline = f"Undid {what} ({change(outcome.change_id)}{LABEL}):"
-    steps = [_undone_step(step, zone) for step in outcome.steps]
-    return "\n".join([headline, *(steps or ["Nothing was left to put back."])])
+    what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}"
+    steps = [_undone_step(step, zone) for step in outcome.steps] or ["Nothing was left to put back."]
+    headline = f"Undid change {outcome.undone.id} ({change(outcome.change_id)}{LABEL}):"
+    return "\n".join([headline, *block([f"made by {shown(what)}", *steps])])
 
 
 def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
@@ -97,14 +102,17 @@ def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
     count = len(applied.done)
     done = f"{count} operation{'' if count == 1 else 's'}"
     verb = f"Would apply {done}, nothing written" if outcome.dry_run else f"Applied {done}"
-    lines = [f"{verb} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):" if count else _nothing(outcome)]
-    return "\n".join([*lines, *(_done(one, zone) for one in applied.done), *map(skipped, applied.skipped)])
+    recalled = [*(_done(one, zone) for one in applied.done), *map(skipped, applied.skipped)]
+    if not recalled:
+        return f"{_nothing(outcome)} (decided by {outcome.way})."
+    headline = verb if count else _nothing(outcome)
+    return "\n".join([f"{headline} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):", *block(recalled)])
 
 
 def worksheet(sheet: Worksheet, why: str | None) -> str:
     """What the caller is to decide; `why` the client's model did not."""
-    neighbours = [f"[{one.id}] v{one.version} {_indented(one.content)}" for one in sheet.neighbours]
-    known = [f"Known memories ({LABEL}):", *(neighbours or ["none"])]
+    known = [f"Known memories ({LABEL}):", *block(map(versioned, sheet.neighbours))]
+    known = known if sheet.neighbours else ["Known memories: none"]
     return "\n".join([*([why] if why else []), sheet.rules, "", *known])
 
 
@@ -137,29 +145,35 @@ def hit(one: Hit, zone: tzinfo | None) -> str:
 def revision(one: Revision, zone: tzinfo | None) -> str:
     """One version of a memory, with the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
-    reason = f", {one.reason}" if one.reason else ""
-    made = f"{one.operation} {_minute(one.change.at, zone)} {one.change.tool}{by} (change {one.change.id}{reason})"
+    reason = f", {shown(one.reason)}" if one.reason else ""
+    made = (
+        f"{one.operation} {_minute(one.change.at, zone)} {shown(one.change.tool + by)} (change {one.change.id}{reason})"
+    )
     return _line(f"v{one.memory.version} {made}:", one.memory, [])
 
 
 def _nothing(outcome: Extracted) -> str:
-    return f"Nothing to {'do' if outcome.dry_run else 'remember'} (decided by {outcome.way}; {LABEL}):"
+    return f"Nothing to {'do' if outcome.dry_run else 'remember'}"
 
 
 def _done(one: Done, zone: tzinfo | None) -> str:
     word = {"add": "added", "update": "updated", "delete": "deleted"}[one.operation]
     was = ""
     if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        was = f" (was: {_indented(one.former.content)})"
-    return f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
+        was = f" (was: {told(one.former.content)})"
+    return f"{word} {memory(one.memory, zone)}{was}{f' · {told(one.reason)}' if one.reason else ''}"
 
 
 def skipped(one: Skipped) -> str:
     """One operation that was not carried out."""
-    what = " ".join(
-        part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part
-    )
-    return f"skipped {what}: {one.why}"
+    said = told(one.content) if one.content else ""
+    what = " ".join(part for part in (one.operation, f"[{shown(one.id)}]" if one.id else "", said) if part)
+    return f"skipped {what}: {shown(one.why)}"
+
+
+def versioned(one: Memory) -> str:
+    """One memory that is to be decided about: id, version and content."""
+    return f"[{one.id}] v{one.version} {told(one.content)}"
 
 
 def _match(one: Match) -> str:
@@ -174,7 +188,7 @@ def counted(count: int, singular: str, plural: str) -> str:
 
 
 def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
-    parts = [f"{headline} {_indented(one.content)}"]
+    parts = [one.content]
     if one.damaged:
         parts.append("DAMAGED ON DISK: this text is not what was stored")
     if one.key is not None:
@@ -192,7 +206,9 @@ def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
         parts.append(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":")))
     if one.version > 1:
         parts.append(f"v{one.version}")
-    return " · ".join(parts)
+    if one.last_good is not None:
+        parts.append(f"last good version, {one.last_good.version}: {one.last_good.content}")
+    return f"{headline} {MARK if instruction_like(one) else ''}{shown(' · '.join(parts))}"
 
 
 def _minute(micros: int, zone: tzinfo | None) -> str:
@@ -215,7 +231,3 @@ def left_out(reasons: Sequence[LeftOut]) -> Iterable[str]:
     """How many there are besides, and why they are not shown."""
     for one in reasons:
         yield f"{one.count} more left out: {one.reason}" if one.count else f"Note: {one.reason}"
-
-
-def _indented(content: str) -> str:
-    return content.replace("\n", "\n    ")
