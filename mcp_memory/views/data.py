@@ -278,8 +278,8 @@ def done(one: Done) -> OperationData:
     data = OperationData(op=one.operation, memory=memory(one.memory))
     if one.reason:
         data["reason"] = escaped(one.reason)
-    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        data["was"] = escaped(one.former.content)
+    if one.reworded:
+        data["was"] = escaped(one.reworded)
     return data
 
 

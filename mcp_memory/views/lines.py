@@ -159,8 +159,8 @@ def _nothing(outcome: Extracted) -> str:
 def _done(one: Done, zone: tzinfo | None) -> str:
     word = {"add": "added", "update": "updated", "delete": "deleted"}[one.operation]
     was = ""
-    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        was = f" (was: {told(one.former.content)})"
+    if one.reworded:
+        was = f" (was: {told(one.reworded)})"
     return f"{word} {memory(one.memory, zone)}{was}{f' · {told(one.reason)}' if one.reason else ''}"
 
 
