@@ -179,7 +179,11 @@ async def test_damage_anywhere_is_marked_or_refused_in_one_line_and_never_a_cras
             if result.is_error:
                 assert "\n" not in told
                 continue
-            reply = result.structured_content or {}
-            shown = [*reply.get("memories", ()), *reply.get("hits", ()), *reply.get("revisions", ())]
+            reply: dict[str, Any] = result.structured_content or {}
+            shown: list[dict[str, Any]] = [
+                *reply.get("memories", ()),
+                *reply.get("hits", ()),
+                *reply.get("revisions", ()),
+            ]
             shown += [reply["memory"]] if "memory" in reply else []
             assert not [one for one in shown if one["content"] not in said and not one.get("damaged")]

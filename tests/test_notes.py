@@ -156,7 +156,7 @@ async def test_a_reply_has_one_block_and_both_forms_have_the_label(config: Confi
     inside, outside = blocks(text(reply))
     assert outside.count(LABEL) == 1
     assert set(ids_in(structured(reply))) <= set(re.findall(r"\[(\w{12})\]", inside))
-    assert next(iterstructured(reply)) == "label"
+    assert next(iter(structured(reply))) == "label"
 
 
 @pytest.mark.promise("P9")

@@ -13,6 +13,7 @@ _HIDDEN_CHARACTERS: Final = (
 )
 _HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARACTERS}]")
 _HIDDEN_OR_BREAK: Final = re.compile(f"[{_HIDDEN_CHARACTERS}\u2028\u2029]")
+_SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _JOINERS: Final = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _EMOJI_SIGNS: Final = "\u2139\u203c\u2049\u2194\u25fb\u25fc\u25fd\u25fe\u2934\u2935\u3030\u303d"
@@ -50,7 +51,8 @@ def visible(text: str) -> str:
 
 def escaped(text: str) -> str:
     """`text` with what `clean` takes away as hidden shown by its number, backslash and u202e for one; else as it is."""
-    if text.isascii() and text.isprintable():
+    # Everything hidden is not printable, but for selectors; neither is a newline, which stays.
+    if text.isprintable() and (text.isascii() or not _SELECTORS.search(text)):
         return text
     if _JOINERS.search(text):
         text = "".join(char if needed else _number(char) for char, needed in _joined(text))

@@ -188,27 +188,27 @@ def counted(count: int, singular: str, plural: str) -> str:
 
 
 def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
-    parts = [one.content]
+    parts = [shown(one.content)]
     if one.damaged:
         parts.append("DAMAGED ON DISK: this text is not what was stored")
     if one.key is not None:
-        parts.append(f"key {one.key}")
+        parts.append(f"key {shown(one.key)}")
     if one.pinned:
         parts.append("pinned")
     if one.topics:
-        parts.append(", ".join(one.topics))
+        parts.append(shown(", ".join(one.topics)))
     if one.agent is not None:
-        parts.append(f"by {one.agent}")
+        parts.append(f"by {shown(one.agent)}")
     parts.extend(times)
     if one.expires_at is not None:
         parts.append(f"expires {clock.iso(one.expires_at)}")
     if one.metadata:
-        parts.append(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":")))
+        parts.append(shown(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":"))))
     if one.version > 1:
         parts.append(f"v{one.version}")
     if one.last_good is not None:
-        parts.append(f"last good version, {one.last_good.version}: {one.last_good.content}")
-    return f"{headline} {MARK if instruction_like(one) else ''}{shown(' · '.join(parts))}"
+        parts.append(f"last good version, {one.last_good.version}: {shown(one.last_good.content)}")
+    return f"{headline} {MARK if instruction_like(one) else ''}{' · '.join(parts)}"
 
 
 def _minute(micros: int, zone: tzinfo | None) -> str:
