@@ -55,6 +55,12 @@ async def ok(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in reply.items() if name != "label"}
 
 
+def structured(result: CallToolResult) -> dict[str, Any]:
+    """The structured form of a result, whole."""
+    assert result.structured_content is not None
+    return result.structured_content
+
+
 async def refused(client: Client, tool: str, **arguments: Any) -> str:
     """The one line of a call that fails."""
     result = await call(client, tool, **arguments)

@@ -16,7 +16,7 @@ from mcp.types import CallToolResult, TextResourceContents
 from mcp_memory.config import Config
 from mcp_memory.extraction.recalled import without_recalled
 from mcp_memory.models import LABEL
-from tests.support import Mode, call, connected, ok, text
+from tests.support import Mode, call, connected, ok, structured, text
 from tests.test_protocol import KINDS, example_replies
 
 OPENING, CLOSING, INDENT = "<notes>", "</notes>", "    "
@@ -88,11 +88,6 @@ async def told(client: Client, texts: Sequence[str]) -> list[CallToolResult]:
     ]
     assert not [text(reply) for reply in replies if reply.is_error]
     return replies
-
-
-def structured(reply: CallToolResult) -> dict[str, Any]:
-    assert reply.structured_content is not None
-    return reply.structured_content
 
 
 def ids_in(value: object) -> list[str]:
