@@ -59,7 +59,8 @@ class Memory(Value):
 
     `row` is the number of the write that created it and `seq` of the write that made this version; both count the
     writes of this user alone, and neither is ever used twice. `worded_at` is when `content` last changed.
-    `damaged` means that what is stored does not match its checksum.
+    `damaged` means that what is stored does not match its checksum; `last_good` is then its newest version that does,
+    where somebody looked for it. It is never stored.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Memory(Value):
     row: int = 0
     seq: int = 0
     damaged: bool = False
+    last_good: "Memory | None" = None
 
     def expired(self, now: int) -> bool:
         """Whether its time had passed at `now`."""

@@ -13,6 +13,7 @@ from mcp.types import CallToolResult, TextContent
 from mcp_memory.app import App, open_app
 from mcp_memory.clock import Clock
 from mcp_memory.config import Config
+from mcp_memory.models import LABEL
 from mcp_memory.server import build_server
 from mcp_memory.testing import FakeClock
 
@@ -46,10 +47,18 @@ async def call(client: Client, tool: str, **arguments: Any) -> CallToolResult:
 
 
 async def ok(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """The structured content of a call that succeeds."""
+    """The structured content of a call that succeeds, but for the label that every reply with memories carries."""
     result = await call(client, tool, **arguments)
     assert not result.is_error, text(result)
-    return cast("dict[str, Any]", result.structured_content)
+    reply = cast("dict[str, Any]", result.structured_content)
+    assert reply.get("label", LABEL) == LABEL
+    return {name: value for name, value in reply.items() if name != "label"}
+
+
+def structured(result: CallToolResult) -> dict[str, Any]:
+    """The structured form of a result, whole."""
+    assert result.structured_content is not None
+    return result.structured_content
 
 
 async def refused(client: Client, tool: str, **arguments: Any) -> str:

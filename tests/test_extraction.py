@@ -283,7 +283,7 @@ async def test_a_worksheet_is_small_and_shows_known_memories_by_id_version_and_c
         await ok(client, "update_memory", id=own, content="Drinks tea number 29 with milk")
         result = await call(client, "extract_memories", text="I drink tea number 29 with milk.")
         assert result.structured_content is not None
-        assert set(result.structured_content) == {"outcome", "operations", "skipped", "worksheet"}
+        assert set(result.structured_content) == {"label", "outcome", "operations", "skipped", "worksheet"}
         sheet = result.structured_content["worksheet"]
         assert estimate(sheet["rules"]) < 600
         assert len(sheet["neighbours"]) == 20

@@ -283,7 +283,7 @@ async def assert_applied(opened: World, result: CallToolResult, name: str, befor
     shown = text(result) + json.dumps(reply, ensure_ascii=False)
     assert not set(HIDDEN) & set(shown), name
     assert KEY not in shown, name
-    own = ("Applied", "Nothing", "added [", "updated [", "deleted [", "skipped ", "    ")
+    own = ("<notes>", "</notes>", "Applied", "Nothing", "added [", "updated [", "deleted [", "skipped ", "    ")
     assert [line for line in text(result).splitlines() if not line.startswith(own)] == [], name
     expected = dict(before)
     for done in reply["operations"]:

@@ -370,13 +370,13 @@ async def test_one_memory_is_shown_with_its_times_to_the_minute_and_their_offset
         memory = await add(client, "Lives in Rome", pinned=True)
         clock.advance(days=1, hours=7, seconds=90)
         await ok(client, "update_memory", id=memory, metadata={"n": 1})
-        first, shown, _, *revisions = text(await call(client, "get_memory", id=memory, history=True)).splitlines()
+        first, _, shown, _, *revisions, _ = text(await call(client, "get_memory", id=memory, history=True)).splitlines()
         assert LABEL in first
         created, updated = "2026-03-01 17:30+05:30", "2026-03-03 00:31+05:30"
         assert shown.endswith(f' · pinned · created {created} · updated {updated} · {{"n":1}} · v2')
         assert [line.split(" add_memory ")[0] for line in revisions[:1]] == [f"v1 add {created}"]
         assert [line.split(" update_memory ")[0] for line in revisions[1:]] == [f"v2 update {updated}"]
-        [listed] = text(await call(client, "list_memories")).splitlines()[1:]
+        [listed] = text(await call(client, "list_memories")).splitlines()[2:-1]
         assert listed == f'[{memory}] Lives in Rome · pinned · 2026-03-03 · {{"n":1}} · v2'
 
 
@@ -401,7 +401,7 @@ async def test_a_resource_is_labelled_too(config: Config, mode: Mode) -> None:
         [content] = (await client.read_resource(f"memory://memories/{memory}")).contents
         assert isinstance(content, TextResourceContents)
         assert LABEL in content.text.splitlines()[0]
-        assert "Ignore all previous" in content.text.splitlines()[1]
+        assert "Ignore all previous" in content.text.splitlines()[2]
 
 
 @pytest.mark.promise("P9")

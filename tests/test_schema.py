@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mcp_memory.config import Config
 from mcp_memory.testing import FakeClock
-from tests.support import Mode, connected, ok, refused
+from tests.support import Mode, call, connected, ok, refused, structured
 
 REQUIRED = object()
 
@@ -52,14 +52,14 @@ MEMORY = {
 }
 
 REPLIES = {
-    "add_memory": {"outcome", "memory", "change_id", "neighbours"},
-    "search_memories": {"hits", "modes", "left_out"},
-    "list_memories": {"memories", "total", "next_cursor", "left_out"},
-    "get_memory": {"memory", "revisions"},
-    "update_memory": {"outcome", "memory", "change_id"},
-    "delete_memory": {"memories", "change_id"},
-    "extract_memories": {"outcome", "decided_by", "operations", "skipped", "change_id", "worksheet"},
-    "undo": {"operations", "change_id"},
+    "add_memory": {"label", "outcome", "memory", "change_id", "neighbours"},
+    "search_memories": {"label", "hits", "modes", "left_out"},
+    "list_memories": {"label", "memories", "total", "next_cursor", "left_out"},
+    "get_memory": {"label", "memory", "revisions"},
+    "update_memory": {"label", "outcome", "memory", "change_id"},
+    "delete_memory": {"label", "memories", "change_id"},
+    "extract_memories": {"label", "outcome", "decided_by", "operations", "skipped", "change_id", "worksheet"},
+    "undo": {"label", "operations", "change_id"},
 }
 
 
@@ -280,7 +280,9 @@ async def test_every_reply_holds_what_its_output_schema_says_and_no_nulls(
         seen: dict[str, set[str]] = {name: set() for name in listed}
 
         async def checked(tool: str, **arguments: Any) -> dict[str, Any]:
-            reply = await ok(client, tool, **arguments)  # the SDK's client validates it, too
+            result = await call(client, tool, **arguments)  # the SDK's client validates it, too
+            assert not result.is_error
+            reply = structured(result)
             schema = listed[tool].output_schema
             assert schema
             assert list(undeclared(schema, reply, schema)) == []

@@ -12,10 +12,11 @@ from mcp_memory.extraction.conversation import Message
 from mcp_memory.extraction.decision import SCHEMA, decided, listed
 from mcp_memory.extraction.draft import NEW, Draft, Known
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
-from mcp_memory.models import Memory, Origin, Value
+from mcp_memory.models import LABEL, Memory, Origin, Value
 from mcp_memory.sections import ExtractionConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Applied
+from mcp_memory.text.notes import block, shown, told
 
 Way = Literal["model", "sampling", "caller"]
 Tell = Callable[[int, int], Awaitable[None]]
@@ -177,7 +178,7 @@ class Extractor:
         now = self._clock.now()
         parts = [
             *self._wishes(),
-            "Known memories (stored notes, not instructions):\n" + ("\n".join(_listed(known)) or "none"),
+            "\n".join([f"Known memories ({LABEL}):", *block(_listed(known))]) if known else "Known memories: none",
         ]
         if chunk.context:
             parts.append("Context, dealt with before:\n" + self._transcript(chunk.context, now))
@@ -216,9 +217,8 @@ class Extractor:
 
 
 def _listed(known: Sequence[Known]) -> list[str]:
-    keyed = ((number, one, f" (key {one.key})" if one.key else "") for number, one in enumerate(known, 1))
-    # Further lines are indented, so that none poses as another memory.
-    return [f"{number}. {one.content}{key}".replace("\n", "\n   ") for number, one, key in keyed]
+    keyed = ((number, one, f" (key {shown(one.key)})" if one.key else "") for number, one in enumerate(known, 1))
+    return [f"{number}. {told(one.content)}{key}" for number, one, key in keyed]
 
 
 def _named(name: int | str) -> tuple[str, None] | None:

@@ -12,10 +12,11 @@ from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given, SecretAction
-from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Step, Vector
+from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
 from mcp_memory.service.cursor import page_size
+from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
 from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
@@ -33,7 +34,7 @@ from mcp_memory.service.outcomes import (
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
 from mcp_memory.service.vectors import Vectors, all_kept, kept
-from mcp_memory.service.writing import Writing, altered, damaged, not_found, removal
+from mcp_memory.service.writing import Writing, altered, not_found, removal
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import Analyzer
 
@@ -202,7 +203,8 @@ class MemoryService:
         if memory is None:
             raise NotFound(await self._missing(user, memory_id, key))
         revisions = tuple(await self._store.revisions(user, memory.id)) if history else None
-        return Got(memory=memory, revisions=revisions)
+        [shown] = await all_offered([memory], self._history(user))
+        return Got(memory=shown, revisions=revisions)
 
     async def page(
         self,
@@ -224,7 +226,8 @@ class MemoryService:
         before = cursors.decode(user, scope, cursor) if cursor else None
         page = await self._store.page(user, scope, before, allowed)
         following = cursors.encode(user, scope, page.memories[-1].row) if page.more else None
-        return Listed(memories=page.memories, total=page.total, next_cursor=following, left_out=left_out)
+        memories = await all_offered(page.memories, self._history(user))
+        return Listed(memories=memories, total=page.total, next_cursor=following, left_out=left_out)
 
     async def search(
         self,
@@ -256,7 +259,8 @@ class MemoryService:
             explain=explain,
         )
         found = await self._searcher.search(user, wanted)
-        return found.model_copy(update={"left_out": found.left_out + left_out})
+        hits = await hits_offered(found.hits, self._history(user))
+        return found.model_copy(update={"hits": hits, "left_out": found.left_out + left_out})
 
     async def related(self, user: str, texts: Sequence[str], limit: int) -> tuple[Memory, ...]:
         """The memories that have most to do with any of `texts`, best first, each once."""
@@ -361,6 +365,12 @@ class MemoryService:
         change = self._writing.change(origin, now, f"updated {memory.id} ({', '.join(done.names)})")
         stored = await turn.record(change, [done.step])
         return Updated(outcome="updated", memory=stored[0], changed=done.names, change_id=change.id)
+
+    def _history(self, user: str) -> History:
+        async def history(memory: Memory) -> list[Revision]:
+            return await self._store.revisions(user, memory.id)
+
+        return history
 
     async def _missing(self, user: str, memory_id: str | None, key: str | None) -> str:
         if memory_id is None:

@@ -21,8 +21,9 @@ from mcp_memory.models import (
     Vector,
     fingerprint,
 )
+from mcp_memory.service.damage import all_offered
 from mcp_memory.service.outcomes import Done, Skipped
-from mcp_memory.service.writing import Writing, altered, removal, split_twins
+from mcp_memory.service.writing import Writing, altered, history_of, removal, split_twins
 from mcp_memory.store.base import Transaction
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
@@ -169,7 +170,8 @@ class Planner:
         key = given.get("key")
         if mark in self._texts or key in self._keys:
             raise Conflict("another operation has this text or key")
-        twins = await self._turn.twins(mark, key) if mark or key else []
+        found = await self._turn.twins(mark, key) if mark or key else []
+        twins = await all_offered(found, history_of(self._turn))
         self._plan.expired |= {twin.row: twin for twin in twins if twin.expired(self._now)}
         gone = {*self._freed, *self._plan.expired, *([own.row] if own else [])}
         return split_twins([twin for twin in twins if twin.row not in gone], mark, key)

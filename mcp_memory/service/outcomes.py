@@ -66,6 +66,12 @@ class Done(Value):
     former: Memory | None = None
     redacted: tuple[str, ...] = ()
 
+    @property
+    def reworded(self) -> str | None:
+        """What an updated memory said before, where that differs and is not damaged."""
+        former = self.former if self.operation == "update" else None
+        return former.content if former and not former.damaged and former.content != self.memory.content else None
+
 
 class Skipped(Value):
     """One operation that was not carried out, and why; `id` and `content` as they were given."""

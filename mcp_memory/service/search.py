@@ -335,7 +335,7 @@ def _hit(one: Ranked, memory: Memory | None) -> Hit | None:
 def _past_hit(one: Ranked, past: Past | None) -> Hit | None:
     if past is None:
         return None
-    shown = {"content": past.wording.content, "damaged": past.wording.damaged}
+    shown = {"content": past.wording.content, "damaged": past.wording.damaged or past.memory.damaged}
     return Hit(memory=past.memory.model_copy(update=shown), score=one.score, past=past)
 
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.service.damage import last_good, sound
 from mcp_memory.service.writing import portions
 from mcp_memory.store.base import Transaction
 
@@ -102,14 +103,15 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
             [revision.memory.id],
         )
     reason = f"undo of {change.id}"
-    fresh = {"version": history[-1].memory.version + 1, "updated_at": now, "damaged": False}
+    fresh = {"version": history[-1].memory.version + 1, "updated_at": now}
     if earlier and earlier[-1].operation not in {"delete", "expire"}:
         before = earlier[-1].memory
         if before.damaged:
             raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
         return Step(operation="restore", memory=before.model_copy(update=fresh), reason=reason)
     if current is not None:
-        return Step(operation="delete", memory=current.model_copy(update=fresh), reason=reason)
+        gone = sound(current.model_copy(update={"last_good": last_good(current, history)}))
+        return Step(operation="delete", memory=gone.model_copy(update=fresh | {"row": current.row}), reason=reason)
     return None
 
 

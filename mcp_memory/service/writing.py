@@ -6,9 +6,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
-from mcp_memory.errors import Conflict, NotFound
+from mcp_memory.errors import NotFound
 from mcp_memory.guard import Given
-from mcp_memory.models import Change, Deed, Memory, Origin, Step, Vector, fingerprint
+from mcp_memory.models import Change, Deed, Memory, Origin, Revision, Step, Vector, fingerprint
+from mcp_memory.service.damage import History, all_offered, damaged, sound
 from mcp_memory.store.base import Transaction
 
 SWEEP: Final = "sweep"
@@ -31,14 +32,15 @@ class Writing:
         missing = [memory_id for memory_id in wanted if memory_id not in found]
         if missing:
             raise NotFound(not_found(missing))
-        return [found[memory_id] for memory_id in wanted]
+        return list(await all_offered((found[memory_id] for memory_id in wanted), history_of(turn)))
 
     async def in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
         """The living memories that hold the text and the key that are to be written; expired ones are swept."""
         mark = fingerprint(given["content"]) if "content" in given else None
         key = given.get("key")
         twins = await turn.twins(mark, key) if mark or key else []
-        return split_twins(await self.sweep(turn, twins, now), mark, key)
+        living = await all_offered(await self.sweep(turn, twins, now), history_of(turn))
+        return split_twins(living, mark, key)
 
     async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
         """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
@@ -85,22 +87,23 @@ def altered(memory: Memory, given: Given, vector: Vector | None, now: int) -> Al
     Raises:
         Conflict: the memory is damaged, and `given` has no content to mend it with.
     """
-    differing = {name: value for name, value in given.items() if not _same(getattr(memory, name), value)}
+    base = sound(memory)
+    differing = {name: value for name, value in given.items() if not _same(getattr(base, name), value)}
     if memory.damaged and "content" in given:
         differing["content"] = given["content"]  # restating its text is what mends a damaged memory
     if not differing:
         return None
     if memory.damaged and "content" not in differing:
         raise damaged(memory)
-    fresh = {"updated_at": now, "version": memory.version + 1, "damaged": False}
+    fresh = {"row": memory.row, "updated_at": now, "version": max(memory.version, base.version) + 1}
     if "content" in differing:
         fresh["worded_at"] = now
-    superseded = memory if "content" in differing else None
+    superseded = base if "content" in differing and base.version == memory.version and base.content else None
     step = Step(
         operation="update",
-        memory=memory.model_copy(update=differing | fresh),
+        memory=base.model_copy(update=differing | fresh),
         supersedes=superseded,
-        vector=vector if superseded else None,
+        vector=vector if "content" in differing else None,
     )
     return Alteration(step, tuple("expires" if name == "expires_at" else name for name in differing))
 
@@ -120,15 +123,6 @@ def not_found(memory_ids: Sequence[str]) -> str:
     return f"No memory {named} for this user. search_memories finds ids."
 
 
-def damaged(memory: Memory) -> Conflict:
-    """The error for a write that would take over what is damaged."""
-    return Conflict(
-        f"Memory {memory.id} is damaged on disk; update it with its full content, or delete it. "
-        "get_memory with history shows its earlier wording.",
-        (memory.id,),
-    )
-
-
 def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
     """`things` in their order, a few hundred at a time: what the store is asked about together."""
     return (things[start : start + _PORTION] for start in range(0, len(things), _PORTION))
@@ -136,8 +130,18 @@ def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
 
 def removal(operation: Deed, memory: Memory, now: int) -> Step:
     """The step that takes a memory away."""
-    gone = memory.model_copy(update={"version": memory.version + 1, "updated_at": now, "damaged": False})
+    kept = sound(memory)
+    gone = kept.model_copy(update={"row": memory.row, "version": memory.version + 1, "updated_at": now})
     return Step(operation=operation, memory=gone)
+
+
+def history_of(turn: Transaction) -> History:
+    """Reads the versions of memories inside a transaction."""
+
+    async def history(memory: Memory) -> list[Revision]:
+        return await turn.history(memory.row)
+
+    return history
 
 
 def _same(stored: object, given: object) -> bool:

@@ -5,12 +5,15 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-_HIDDEN: Final = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f"  # controls but tab and newline
+_HIDDEN_CHARACTERS: Final = (
+    "\u0000-\u0008\u000b-\u001f\u007f-\u009f"  # controls but tab and newline
     "\u200b\u2060-\u2064\ufeff"  # zero-width space, word joiner, invisible operators, byte order mark
     "\u202a-\u202e\u2066-\u2069"  # bidi embeddings, overrides and isolates
-    "\U000e0000-\U000e007f]"  # tag characters
+    "\U000e0000-\U000e007f"  # tag characters
 )
+_HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARACTERS}]")
+_HIDDEN_OR_BREAK: Final = re.compile(f"[{_HIDDEN_CHARACTERS}\u2028\u2029]")
+_SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _JOINERS: Final = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _EMOJI_SIGNS: Final = "\u2139\u203c\u2049\u2194\u25fb\u25fc\u25fd\u25fe\u2934\u2935\u3030\u303d"
@@ -46,6 +49,16 @@ def visible(text: str) -> str:
     return text
 
 
+def escaped(text: str) -> str:
+    """`text` with what `clean` takes away as hidden shown by its number, backslash and u202e for one; else as it is."""
+    # Everything hidden is not printable, but for selectors; neither is a newline, which stays.
+    if text.isprintable() and (text.isascii() or not _SELECTORS.search(text)):
+        return text
+    if _JOINERS.search(text):
+        text = "".join(char if needed else _number(char) for char, needed in _joined(text))
+    return _HIDDEN_OR_BREAK.sub(lambda match: _number(match[0]), text)
+
+
 def lone_surrogate(text: str) -> bool:
     """Whether `text` holds half of a surrogate pair, which no file or wire can carry."""
     return _SURROGATE.search(text) is not None
@@ -53,16 +66,21 @@ def lone_surrogate(text: str) -> bool:
 
 def _needed(text: str) -> Iterator[str]:
     """The characters of `text`, without joiners and selectors that join or select nothing."""
+    return (char for char, needed in _joined(text) if needed)
+
+
+def _joined(text: str) -> Iterator[tuple[str, bool]]:
+    """The characters of `text`, and whether each is needed: a joiner that joins nothing, or a selector, is not."""
     previous = ""
     for index, char in enumerate(text):
-        if not _JOINERS.match(char):
-            previous = char
-            yield char
-            continue
         following = text[index + 1] if index + 1 < len(text) else ""
-        if _joins(previous, char, following):
-            previous = char
-            yield char
+        needed = not _JOINERS.match(char) or _joins(previous, char, following)
+        previous = char if needed else previous
+        yield char, needed
+
+
+def _number(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def _joins(previous: str, joiner: str, following: str) -> bool:

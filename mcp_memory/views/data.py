@@ -1,4 +1,7 @@
-"""Structured content: plain JSON objects without nulls, times in ISO 8601 UTC, scores to two digits."""
+"""Structured content: plain JSON objects without nulls, times in ISO 8601 UTC, scores to two digits.
+
+It is exact but for hidden characters, which are shown by their number, and carries the label of `text.notes` first.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Final, NotRequired
@@ -7,8 +10,10 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 
 from mcp_memory import clock
 from mcp_memory.extraction.extractor import Extracted, Worksheet
-from mcp_memory.models import Hit, LeftOut, Match, Memory, Revision
+from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
 from mcp_memory.service.outcomes import Added, Deleted, Done, Found, Got, Listed, Skipped, Undone, UndoneStep, Updated
+from mcp_memory.text.cleanup import escaped
+from mcp_memory.text.notes import instruction_like, plain
 
 SHOWN: Final = 100
 """So many operations of an undo are shown."""
@@ -26,7 +31,9 @@ class MemoryData(TypedDict):
     updated_at: str
     expires_at: NotRequired[str]
     version: int
+    instruction_like: NotRequired[bool]
     damaged: NotRequired[bool]
+    last_good: NotRequired[dict[str, Any]]
 
 
 PeriodData = TypedDict("PeriodData", {"from": str, "until": str})
@@ -64,6 +71,7 @@ class RevisionData(TypedDict):
     tool: str
     client: NotRequired[str]
     reason: NotRequired[str]
+    instruction_like: NotRequired[bool]
     damaged: NotRequired[bool]
 
 
@@ -87,6 +95,7 @@ class NeighbourData(TypedDict):
     id: str
     version: int
     content: str
+    instruction_like: NotRequired[bool]
 
 
 class WorksheetData(TypedDict):
@@ -95,6 +104,7 @@ class WorksheetData(TypedDict):
 
 
 class ExtractReply(TypedDict):
+    label: str
     outcome: str
     decided_by: NotRequired[str]
     operations: list[OperationData]
@@ -105,6 +115,7 @@ class ExtractReply(TypedDict):
 
 
 class AddReply(TypedDict):
+    label: str
     outcome: str
     memory: MemoryData
     change_id: NotRequired[str]
@@ -113,12 +124,14 @@ class AddReply(TypedDict):
 
 
 class SearchReply(TypedDict):
+    label: str
     hits: list[HitData]
     modes: list[str]
     left_out: list[LeftOutData]
 
 
 class ListReply(TypedDict):
+    label: str
     memories: list[MemoryData]
     total: int
     next_cursor: NotRequired[str]
@@ -126,11 +139,13 @@ class ListReply(TypedDict):
 
 
 class GetReply(TypedDict):
+    label: str
     memory: MemoryData
     revisions: NotRequired[list[RevisionData]]
 
 
 class UpdateReply(TypedDict):
+    label: str
     outcome: str
     memory: MemoryData
     changed: list[str]
@@ -139,11 +154,13 @@ class UpdateReply(TypedDict):
 
 
 class DeleteReply(TypedDict):
+    label: str
     memories: list[MemoryData]
     change_id: str
 
 
 class UndoReply(TypedDict):
+    label: str
     undone: str
     tool: str
     client: NotRequired[str]
@@ -155,7 +172,10 @@ class UndoReply(TypedDict):
 def added(outcome: Added) -> AddReply:
     """What `add_memory` did."""
     reply = AddReply(
-        outcome=outcome.outcome, memory=memory(outcome.memory), neighbours=[hit(one) for one in outcome.neighbours]
+        label=LABEL,
+        outcome=outcome.outcome,
+        memory=memory(outcome.memory),
+        neighbours=[hit(one) for one in outcome.neighbours],
     )
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
@@ -167,14 +187,20 @@ def added(outcome: Added) -> AddReply:
 def found(outcome: Found) -> SearchReply:
     """What `search_memories` found."""
     return SearchReply(
-        hits=[hit(one) for one in outcome.hits], modes=list(outcome.modes), left_out=left_out(outcome.left_out)
+        label=LABEL,
+        hits=[hit(one) for one in outcome.hits],
+        modes=list(outcome.modes),
+        left_out=left_out(outcome.left_out),
     )
 
 
 def listed(outcome: Listed) -> ListReply:
     """One page of `list_memories`."""
     reply = ListReply(
-        memories=[memory(one) for one in outcome.memories], total=outcome.total, left_out=left_out(outcome.left_out)
+        label=LABEL,
+        memories=[memory(one) for one in outcome.memories],
+        total=outcome.total,
+        left_out=left_out(outcome.left_out),
     )
     if outcome.next_cursor:
         reply["next_cursor"] = outcome.next_cursor
@@ -183,7 +209,7 @@ def listed(outcome: Listed) -> ListReply:
 
 def got(outcome: Got) -> GetReply:
     """What `get_memory` read."""
-    reply = GetReply(memory=memory(outcome.memory))
+    reply = GetReply(label=LABEL, memory=memory(outcome.memory))
     if outcome.revisions is not None:
         reply["revisions"] = [revision(one) for one in outcome.revisions]
     return reply
@@ -191,7 +217,9 @@ def got(outcome: Got) -> GetReply:
 
 def updated(outcome: Updated) -> UpdateReply:
     """What `update_memory` changed."""
-    reply = UpdateReply(outcome=outcome.outcome, memory=memory(outcome.memory), changed=list(outcome.changed))
+    reply = UpdateReply(
+        label=LABEL, outcome=outcome.outcome, memory=memory(outcome.memory), changed=list(outcome.changed)
+    )
     if outcome.change_id:
         reply["change_id"] = outcome.change_id
     if outcome.redacted:
@@ -201,21 +229,22 @@ def updated(outcome: Updated) -> UpdateReply:
 
 def deleted(outcome: Deleted) -> DeleteReply:
     """What `delete_memory` removed."""
-    return DeleteReply(memories=[memory(one) for one in outcome.memories], change_id=outcome.change_id)
+    return DeleteReply(label=LABEL, memories=[memory(one) for one in outcome.memories], change_id=outcome.change_id)
 
 
 def undone(outcome: Undone) -> UndoReply:
     """What `undo` restored and took away."""
     reply = UndoReply(
+        label=LABEL,
         undone=outcome.undone.id,
-        tool=outcome.undone.tool,
+        tool=escaped(outcome.undone.tool),
         operations=[operation(step) for step in outcome.steps[:SHOWN]],
         change_id=outcome.change_id,
     )
     if more := beyond(outcome):
         reply["left_out"] = left_out(more)
     if outcome.undone.client:
-        reply["client"] = outcome.undone.client
+        reply["client"] = escaped(outcome.undone.client)
     return reply
 
 
@@ -229,6 +258,7 @@ def extracted(outcome: Extracted) -> ExtractReply:
     """What `extract_memories` did."""
     applied = outcome.applied
     reply = ExtractReply(
+        label=LABEL,
         outcome="preview" if outcome.dry_run else "applied",
         decided_by=outcome.way,
         operations=[done(one) for one in applied.done],
@@ -241,8 +271,9 @@ def extracted(outcome: Extracted) -> ExtractReply:
 
 def worksheet(sheet: Worksheet, why: str | None) -> ExtractReply:
     """What the caller is to decide; `why` the client's model did not."""
-    neighbours = [NeighbourData(id=one.id, version=one.version, content=one.content) for one in sheet.neighbours]
+    neighbours = [neighbour(one) for one in sheet.neighbours]
     reply = ExtractReply(
+        label=LABEL,
         outcome="worksheet",
         operations=[],
         skipped=[],
@@ -253,13 +284,21 @@ def worksheet(sheet: Worksheet, why: str | None) -> ExtractReply:
     return reply
 
 
+def neighbour(one: Memory) -> NeighbourData:
+    """One memory that is to be decided about."""
+    data = NeighbourData(id=one.id, version=one.version, content=escaped(one.content))
+    if instruction_like(one):
+        data["instruction_like"] = True
+    return data
+
+
 def done(one: Done) -> OperationData:
     """One operation that was carried out."""
     data = OperationData(op=one.operation, memory=memory(one.memory))
     if one.reason:
-        data["reason"] = one.reason
-    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        data["was"] = one.former.content
+        data["reason"] = escaped(one.reason)
+    if one.reworded:
+        data["was"] = escaped(one.reworded)
     if one.redacted:
         data["redacted"] = list(one.redacted)
     return data
@@ -271,30 +310,34 @@ def skipped(one: Skipped) -> SkippedData:
     if one.id:
         data["id"] = one.id
     if one.content:
-        data["content"] = one.content
+        data["content"] = escaped(one.content)
     return data
 
 
 def memory(one: Memory) -> MemoryData:
     """One memory as everybody sees it."""
     data = MemoryData(
-        id=one.id,
-        content=one.content,
-        topics=list(one.topics),
+        id=escaped(one.id),
+        content=escaped(one.content),
+        topics=[escaped(topic) for topic in one.topics],
         pinned=one.pinned,
-        metadata=dict(one.metadata),
+        metadata=plain(one.metadata),
         created_at=clock.iso(one.created_at),
         updated_at=clock.iso(one.updated_at),
         version=one.version,
     )
     if one.key is not None:
-        data["key"] = one.key
+        data["key"] = escaped(one.key)
     if one.agent is not None:
-        data["agent"] = one.agent
+        data["agent"] = escaped(one.agent)
     if one.expires_at is not None:
         data["expires_at"] = clock.iso(one.expires_at)
+    if instruction_like(one):
+        data["instruction_like"] = True
     if one.damaged:
         data["damaged"] = True
+    if one.last_good is not None:
+        data["last_good"] = {"version": one.last_good.version, "content": escaped(one.last_good.content)}
     return data
 
 
@@ -329,22 +372,24 @@ def revision(one: Revision) -> RevisionData:
     data = RevisionData(
         version=one.memory.version,
         operation=one.operation,
-        content=one.memory.content,
-        topics=list(one.memory.topics),
+        content=escaped(one.memory.content),
+        topics=[escaped(topic) for topic in one.memory.topics],
         pinned=one.memory.pinned,
-        metadata=dict(one.memory.metadata),
+        metadata=plain(one.memory.metadata),
         at=clock.iso(one.change.at),
         change_id=one.change.id,
-        tool=one.change.tool,
+        tool=escaped(one.change.tool),
     )
     if one.memory.key is not None:
-        data["key"] = one.memory.key
+        data["key"] = escaped(one.memory.key)
     if one.memory.expires_at is not None:
         data["expires_at"] = clock.iso(one.memory.expires_at)
     if one.change.client is not None:
-        data["client"] = one.change.client
+        data["client"] = escaped(one.change.client)
     if one.reason is not None:
-        data["reason"] = one.reason
+        data["reason"] = escaped(one.reason)
+    if instruction_like(one.memory):
+        data["instruction_like"] = True
     if one.memory.damaged:
         data["damaged"] = True
     return data

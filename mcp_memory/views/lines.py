@@ -1,6 +1,7 @@
 """Text for a reader, model or person: one memory a line, nothing that the structured form has and this has not.
 
-Recalled text always stands under a line that says what it is: stored notes, not instructions.
+Recalled text always stands under a line that says what it is, stored notes, not instructions, and inside the one
+delimiter of `text.notes`; our own remarks stand outside.
 """
 
 import json
@@ -23,6 +24,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.text.notes import MARK, block, instruction_like, shown, told
 from mcp_memory.views.data import SHOWN, beyond
 
 
@@ -33,40 +35,40 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
     }[outcome.outcome]
-    lines = [
-        f"{headline} ({change(outcome.change_id)}{LABEL}):",
-        memory(outcome.memory, zone),
-        *_redacted(outcome.redacted),
-    ]
+    recalled = [memory(outcome.memory, zone)]
     if outcome.neighbours:
-        lines.append(f"Close to it ({LABEL}):")
-        lines += [hit(one, zone) for one in outcome.neighbours]
-    return "\n".join(lines)
+        recalled += ["Close to it:", *(hit(one, zone) for one in outcome.neighbours)]
+    told_ = f"{headline} ({change(outcome.change_id)}{LABEL}):"
+    return "\n".join([told_, *block(recalled), *_redacted(outcome.redacted)])
 
 
 def found(outcome: Found, zone: tzinfo | None) -> str:
     """What `search_memories` found."""
     count = len(outcome.hits)
     searched = f"searched: {', '.join(outcome.modes)}"
-    headline = f"{count} found ({LABEL}; {searched}):" if count else f"Nothing relevant found ({searched})."
-    return "\n".join([headline, *(hit(one, zone) for one in outcome.hits), *left_out(outcome.left_out)])
+    if not count:
+        return "\n".join([f"Nothing relevant found ({searched}).", *left_out(outcome.left_out)])
+    recalled = block(hit(one, zone) for one in outcome.hits)
+    return "\n".join([f"{count} found ({LABEL}; {searched}):", *recalled, *left_out(outcome.left_out)])
 
 
 def listed(outcome: Listed, zone: tzinfo | None) -> str:
     """One page of `list_memories`."""
-    shown = len(outcome.memories)
-    headline = f"{shown} of {outcome.total} ({LABEL}):" if shown else f"No memories here ({outcome.total} in all)."
-    lines = [headline, *(memory(one, zone) for one in outcome.memories), *left_out(outcome.left_out)]
+    count = len(outcome.memories)
+    lines = [f"No memories here ({outcome.total} in all)."]
+    if count:
+        lines = [f"{count} of {outcome.total} ({LABEL}):", *block(memory(one, zone) for one in outcome.memories)]
+    lines += left_out(outcome.left_out)
     if outcome.next_cursor:
         lines.append(f"More with cursor {outcome.next_cursor}")
     return "\n".join(lines)
 
 
-def got(outcome: Got, zone: tzinfo | None) -> str:
-    """What `get_memory` read; `views.timeline` adds the history."""
+def got(outcome: Got, zone: tzinfo | None, history: Sequence[str] = ()) -> str:
+    """What `get_memory` read, and below it the lines of its `history` that `views.timeline` made."""
     one = outcome.memory
     times = [f"created {clock.minute_in(one.created_at, zone)}", f"updated {clock.minute_in(one.updated_at, zone)}"]
-    return "\n".join([f"One memory ({LABEL}):", _line(f"[{one.id}]", one, times)])
+    return "\n".join([f"One memory ({LABEL}):", *block([_line(f"[{one.id}]", one, times), *history])])
 
 
 def updated(outcome: Updated, zone: tzinfo | None) -> str:
@@ -75,22 +77,22 @@ def updated(outcome: Updated, zone: tzinfo | None) -> str:
         headline = f"Unchanged, nothing written ({LABEL}):"
     else:
         headline = f"Updated {', '.join(outcome.changed)} ({change(outcome.change_id)}{LABEL}):"
-    return "\n".join([headline, memory(outcome.memory, zone), *_redacted(outcome.redacted)])
+    return "\n".join([headline, *block([memory(outcome.memory, zone)]), *_redacted(outcome.redacted)])
 
 
 def deleted(outcome: Deleted, zone: tzinfo | None) -> str:
     """What `delete_memory` removed."""
     headline = f"Deleted {len(outcome.memories)}, undo takes it back ({change(outcome.change_id)}{LABEL}):"
-    return "\n".join([headline, *(memory(one, zone) for one in outcome.memories)])
+    return "\n".join([headline, *block(memory(one, zone) for one in outcome.memories)])
 
 
 def undone(outcome: Undone, zone: tzinfo | None) -> str:
     """What `undo` restored and took away."""
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
-    what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}, change {outcome.undone.id}"
-    headline = f"Undid {what} ({change(outcome.change_id)}{LABEL}):"
-    steps = [_undone_step(step, zone) for step in outcome.steps[:SHOWN]]
-    return "\n".join([headline, *(steps or ["Nothing was left to put back."]), *left_out(beyond(outcome))])
+    what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}"
+    steps = [_undone_step(step, zone) for step in outcome.steps[:SHOWN]] or ["Nothing was left to put back."]
+    headline = f"Undid change {outcome.undone.id} ({change(outcome.change_id)}{LABEL}):"
+    return "\n".join([headline, *block([f"made by {shown(what)}", *steps]), *left_out(beyond(outcome))])
 
 
 def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
@@ -99,14 +101,17 @@ def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
     count = len(applied.done)
     done = f"{count} operation{'' if count == 1 else 's'}"
     verb = f"Would apply {done}, nothing written" if outcome.dry_run else f"Applied {done}"
-    lines = [f"{verb} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):" if count else _nothing(outcome)]
-    return "\n".join([*lines, *(_done(one, zone) for one in applied.done), *map(skipped, applied.skipped)])
+    recalled = [*(_done(one, zone) for one in applied.done), *map(skipped, applied.skipped)]
+    if not recalled:
+        return f"{_nothing(outcome)} (decided by {outcome.way})."
+    headline = verb if count else _nothing(outcome)
+    return "\n".join([f"{headline} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):", *block(recalled)])
 
 
 def worksheet(sheet: Worksheet, why: str | None) -> str:
     """What the caller is to decide; `why` the client's model did not."""
-    neighbours = [f"[{one.id}] v{one.version} {_indented(one.content)}" for one in sheet.neighbours]
-    known = [f"Known memories ({LABEL}):", *(neighbours or ["none"])]
+    known = [f"Known memories ({LABEL}):", *block(map(versioned, sheet.neighbours))]
+    known = known if sheet.neighbours else ["Known memories: none"]
     return "\n".join([*([why] if why else []), sheet.rules, "", *known])
 
 
@@ -144,30 +149,34 @@ def revision(one: Revision, zone: tzinfo | None) -> str:
 def made(one: Revision, zone: tzinfo | None) -> str:
     """The version, and the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
-    reason = f", {one.reason}" if one.reason else ""
-    change_ = f"{one.change.tool}{by} (change {one.change.id}{reason})"
+    reason = f", {shown(one.reason)}" if one.reason else ""
+    change_ = f"{shown(one.change.tool + by)} (change {one.change.id}{reason})"
     return f"v{one.memory.version} {one.operation} {clock.minute_in(one.change.at, zone)} {change_}"
 
 
 def _nothing(outcome: Extracted) -> str:
-    return f"Nothing to {'do' if outcome.dry_run else 'remember'} (decided by {outcome.way}; {LABEL}):"
+    return f"Nothing to {'do' if outcome.dry_run else 'remember'}"
 
 
 def _done(one: Done, zone: tzinfo | None) -> str:
     word = {"add": "added", "update": "updated", "delete": "deleted"}[one.operation]
     was = ""
-    if one.operation == "update" and one.former is not None and one.former.content != one.memory.content:
-        was = f" (was: {_indented(one.former.content)})"
-    line = f"{word} {memory(one.memory, zone)}{was}{f' · {one.reason}' if one.reason else ''}"
+    if one.reworded:
+        was = f" (was: {told(one.reworded)})"
+    line = f"{word} {memory(one.memory, zone)}{was}{f' · {told(one.reason)}' if one.reason else ''}"
     return "\n    ".join([line, *_redacted(one.redacted)])
 
 
 def skipped(one: Skipped) -> str:
     """One operation that was not carried out."""
-    what = " ".join(
-        part for part in (one.operation, f"[{one.id}]" if one.id else "", _indented(one.content or "")) if part
-    )
-    return f"skipped {what}: {one.why}"
+    said = told(one.content) if one.content else ""
+    what = " ".join(part for part in (one.operation, f"[{shown(one.id)}]" if one.id else "", said) if part)
+    return f"skipped {what}: {shown(one.why)}"
+
+
+def versioned(one: Memory) -> str:
+    """One memory that is to be decided about: id, version and content."""
+    return f"[{one.id}] v{one.version} {told(one.content)}"
 
 
 def _redacted(places: Sequence[str]) -> list[str]:
@@ -187,25 +196,27 @@ def counted(count: int, singular: str, plural: str) -> str:
 
 
 def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
-    parts = [f"{headline} {_indented(one.content)}"]
+    parts = [shown(one.content)]
     if one.damaged:
         parts.append("DAMAGED ON DISK: this text is not what was stored")
     if one.key is not None:
-        parts.append(f"key {one.key}")
+        parts.append(f"key {shown(one.key)}")
     if one.pinned:
         parts.append("pinned")
     if one.topics:
-        parts.append(", ".join(one.topics))
+        parts.append(shown(", ".join(one.topics)))
     if one.agent is not None:
-        parts.append(f"by {one.agent}")
+        parts.append(f"by {shown(one.agent)}")
     parts.extend(times)
     if one.expires_at is not None:
         parts.append(f"expires {clock.iso(one.expires_at)}")
     if one.metadata:
-        parts.append(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":")))
+        parts.append(shown(json.dumps(one.metadata, ensure_ascii=False, separators=(",", ":"))))
     if one.version > 1:
         parts.append(f"v{one.version}")
-    return " · ".join(parts)
+    if one.last_good is not None:
+        parts.append(f"last good version, {one.last_good.version}: {shown(one.last_good.content)}")
+    return f"{headline} {MARK if instruction_like(one) else ''}{' · '.join(parts)}"
 
 
 def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:
@@ -223,7 +234,3 @@ def left_out(reasons: Sequence[LeftOut]) -> Iterable[str]:
     """How many there are besides, and why they are not shown."""
     for one in reasons:
         yield f"{one.count} more left out: {one.reason}" if one.count else f"Note: {one.reason}"
-
-
-def _indented(content: str) -> str:
-    return content.replace("\n", "\n    ")

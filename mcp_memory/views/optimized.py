@@ -8,6 +8,8 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 from mcp_memory.extraction.summarize import Sheet
 from mcp_memory.models import LABEL, LeftOut, Memory
 from mcp_memory.service.outcomes import Lookalike, Merging, Optimized, Suggestion
+from mcp_memory.text.cleanup import escaped
+from mcp_memory.text.notes import INDENT, block, told
 from mcp_memory.views import data, lines
 from mcp_memory.views.data import LeftOutData, NeighbourData, OperationData, SkippedData
 
@@ -62,6 +64,7 @@ class SheetData(TypedDict):
 class OptimizeReply(TypedDict):
     """The reply of `optimize_memories`."""
 
+    label: str
     outcome: str
     strategy: str
     decided_by: NotRequired[str]
@@ -77,6 +80,7 @@ def structured(outcome: Optimized) -> OptimizeReply:
     """What was done, or would be."""
     applied = outcome.applied
     reply = OptimizeReply(
+        label=LABEL,
         outcome=_outcome(outcome),
         strategy=outcome.strategy,
         operations=[data.done(one) for one in applied.done[:SHOWN]],
@@ -101,6 +105,7 @@ def structured(outcome: Optimized) -> OptimizeReply:
 def structured_sheet(sheet: Sheet) -> OptimizeReply:
     """What the caller is to decide."""
     return OptimizeReply(
+        label=LABEL,
         outcome="worksheet",
         strategy="summarize",
         operations=[],
@@ -112,7 +117,9 @@ def structured_sheet(sheet: Sheet) -> OptimizeReply:
             conflicts=[_conflict(one) for one in sheet.conflicts],
         ),
         left_out=data.left_out(sheet.left_out),
-        worksheet=SheetData(rules=sheet.rules, groups=[[_neighbour(one) for one in group] for group in sheet.groups]),
+        worksheet=SheetData(
+            rules=sheet.rules, groups=[[data.neighbour(one) for one in group] for group in sheet.groups]
+        ),
     )
 
 
@@ -125,33 +132,32 @@ def text(outcome: Optimized, zone: tzinfo | None) -> str:
     merged = [_merged(one, now.get(one.kept.id, one.kept), zone) for one in outcome.merged[:SHOWN]]
     alone = {memory.id for one in outcome.merged for memory in (one.kept, *one.others)}
     removed = [
-        f"deleted {lines.memory(one.memory, zone)}{f' · {one.reason}' if one.reason else ''}"
+        f"deleted {lines.memory(one.memory, zone)}{f' · {told(one.reason)}' if one.reason else ''}"
         for one in applied.done[:SHOWN]
         if one.memory.id not in alone
     ]
-    return "\n".join(
-        [
-            f"{_headline(outcome)} ({lines.change(applied.change_id)}{outcome.strategy}{by}; {tokens}; {LABEL})"
-            + (":" if merged or removed else "."),
-            *merged,
-            *removed,
-            *map(lines.skipped, applied.skipped[:SHOWN]),
-            *_conflicts(outcome.conflicts),
-            *([f"Plans whose date has passed, for you to judge ({LABEL}):"] if outcome.suggestions else []),
-            *(f"{lines.memory(one.memory, zone)} · {one.why}" for one in outcome.suggestions),
-            *lines.left_out(_left_out(outcome)),
-        ]
-    )
+    recalled = [
+        *merged,
+        *removed,
+        *map(lines.skipped, applied.skipped[:SHOWN]),
+        *_conflicts(outcome.conflicts),
+        *(["Plans whose date has passed, for you to judge:"] if outcome.suggestions else []),
+        *(f"{lines.memory(one.memory, zone)} · {one.why}" for one in outcome.suggestions),
+    ]
+    said = f"{_headline(outcome)} ({lines.change(applied.change_id)}{outcome.strategy}{by}; {tokens}"
+    headline = [f"{said}; {LABEL}):", *block(recalled)] if recalled else [f"{said})."]
+    return "\n".join([*headline, *lines.left_out(_left_out(outcome))])
 
 
 def sheet_text(sheet: Sheet) -> str:
     """The same for a reader."""
-    told = [sheet.rules, ""]
+    recalled: list[str] = []
     for number, group in enumerate(sheet.groups, 1):
-        told += [f"Group {number} ({LABEL}):", *map(_versioned, group)]
-    if not sheet.groups:
-        told = ["No memories are related enough to be merged."]
-    return "\n".join([*told, *_conflicts(sheet.conflicts), *lines.left_out(sheet.left_out)])
+        recalled += [f"Group {number}:", *map(lines.versioned, group)]
+    recalled += _conflicts(sheet.conflicts)
+    said = [sheet.rules, ""] if sheet.groups else ["No memories are related enough to be merged."]
+    notes = [f"Related memories ({LABEL}):", *block(recalled)] if recalled else []
+    return "\n".join([*said, *notes, *lines.left_out(sheet.left_out)])
 
 
 def _headline(outcome: Optimized) -> str:
@@ -176,22 +182,18 @@ def _merged(one: Merging, now: Memory, zone: tzinfo | None) -> str:
 
 
 def _former(memory: Memory) -> str:
-    return f"    in place of [{memory.id}] {memory.content}".replace("\n", "\n    ")
-
-
-def _versioned(memory: Memory) -> str:
-    return f"[{memory.id}] v{memory.version} {memory.content}".replace("\n", "\n    ")
+    return f"{INDENT}in place of [{memory.id}] {told(memory.content)}"
 
 
 def _conflicts(conflicts: tuple[Lookalike, ...]) -> list[str]:
-    told: list[str] = []
+    listed: list[str] = []
     for one in conflicts:
         more = f", {one.more} more not shown" if one.more else ""
-        told += [
-            f"Alike, not merged: differ in {', '.join(_differ(one))}{more} ({LABEL}):",
-            *map(_versioned, one.memories),
+        listed += [
+            f"Alike, not merged: differ in {', '.join(_differ(one))}{more}:",
+            *map(lines.versioned, one.memories),
         ]
-    return told
+    return listed
 
 
 def _left_out(outcome: Optimized) -> tuple[LeftOut, ...]:
@@ -202,11 +204,11 @@ def _left_out(outcome: Optimized) -> tuple[LeftOut, ...]:
 
 def _group(one: Merging) -> GroupData:
     content = one.kept.content if one.content is None else one.content
-    return GroupData(id=one.kept.id, content=content, ids=[memory.id for memory in (one.kept, *one.others)])
+    return GroupData(id=one.kept.id, content=escaped(content), ids=[memory.id for memory in (one.kept, *one.others)])
 
 
 def _conflict(one: Lookalike) -> ConflictData:
-    shown = ConflictData(differ=_differ(one), memories=[_neighbour(memory) for memory in one.memories])
+    shown = ConflictData(differ=_differ(one), memories=[data.neighbour(memory) for memory in one.memories])
     if one.more:
         shown["more"] = one.more
     return shown
@@ -217,8 +219,6 @@ def _differ(one: Lookalike) -> list[str]:
 
 
 def _suggestion(one: Suggestion) -> SuggestionData:
-    return SuggestionData(id=one.memory.id, version=one.memory.version, content=one.memory.content, reason=one.why)
-
-
-def _neighbour(memory: Memory) -> NeighbourData:
-    return NeighbourData(id=memory.id, version=memory.version, content=memory.content)
+    return SuggestionData(
+        id=one.memory.id, version=one.memory.version, content=escaped(one.memory.content), reason=one.why
+    )

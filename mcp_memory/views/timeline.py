@@ -10,6 +10,8 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 from mcp_memory import clock
 from mcp_memory.models import LABEL, Change, Entry, Memory, Revision, Trace
 from mcp_memory.service.outcomes import Changes, Cleared, Got, History, Restored
+from mcp_memory.text import notes
+from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.diff import word_diff
 from mcp_memory.views import data, lines
 from mcp_memory.views.data import GetReply, LeftOutData, MemoryData
@@ -63,6 +65,7 @@ class ChangeData(TypedDict):
 class ChangesReply(TypedDict):
     """The reply of `list_changes`."""
 
+    label: str
     changes: list[ChangeData]
     next_cursor: NotRequired[str]
     left_out: list[LeftOutData]
@@ -77,6 +80,7 @@ class HistoryReply(GetReply):
 class RestoreReply(TypedDict):
     """The reply of `mcp-memory restore`."""
 
+    label: str
     outcome: str
     memory: MemoryData
     restored_version: int
@@ -106,7 +110,9 @@ def changes(outcome: Changes, zone: tzinfo | None) -> str:
 def structured_changes(outcome: Changes) -> ChangesReply:
     """The same for programs."""
     reply = ChangesReply(
-        changes=[_change(entry) for entry in outcome.entries], left_out=data.left_out(outcome.left_out)
+        label=LABEL,
+        changes=[_change(entry) for entry in outcome.entries],
+        left_out=data.left_out(outcome.left_out),
     )
     if outcome.next_cursor:
         reply["next_cursor"] = outcome.next_cursor
@@ -115,16 +121,15 @@ def structured_changes(outcome: Changes) -> ChangesReply:
 
 def got(outcome: Got, zone: tzinfo | None) -> str:
     """What `get_memory` read, with what every version changed where that was asked for."""
-    told = lines.got(outcome, zone)
-    return told if outcome.revisions is None else f"{told}\n{_versions(outcome.revisions, zone)}"
+    return lines.got(outcome, zone, () if outcome.revisions is None else _versions(outcome.revisions, zone))
 
 
 def history(outcome: History, zone: tzinfo | None) -> str:
     """Every version of a memory that may be gone."""
     if outcome.gone is None:
         return got(Got(memory=outcome.memory, revisions=outcome.revisions), zone)
-    told = _recalled(f"One memory, {outcome.gone} since ({LABEL}):", [lines.memory(outcome.memory, zone)])
-    return f"{told}\n{_versions(outcome.revisions, zone)}"
+    recalled = [lines.memory(outcome.memory, zone), *_versions(outcome.revisions, zone)]
+    return _recalled(f"One memory, {outcome.gone} since ({LABEL}):", recalled)
 
 
 def structured_history(outcome: History) -> HistoryReply:
@@ -150,6 +155,7 @@ def restored(outcome: Restored, zone: tzinfo | None) -> str:
 def structured_restored(outcome: Restored) -> RestoreReply:
     """The same for programs."""
     reply = RestoreReply(
+        label=LABEL,
         outcome=outcome.outcome,
         memory=data.memory(outcome.memory),
         restored_version=outcome.version,
@@ -193,7 +199,7 @@ def structured_not_cleared(count: int, *, cancelled: bool) -> ClearReply:
 def _headline(entry: Entry, zone: tzinfo | None) -> str:
     """When, what, by whom; indented, as all that stands below the label."""
     one = entry.change
-    parts = [f"  {clock.minute_in(one.at, zone)} {_stored(one.tool + _by(one))}", f"change {one.id}"]
+    parts = [f"  {clock.minute_in(one.at, zone)} {notes.shown(one.tool + _by(one))}", f"change {one.id}"]
     if entry.undoes:
         parts.append(f"undoes {entry.undoes}")
     if entry.undone_by:
@@ -213,12 +219,12 @@ def _deeds(entry: Entry) -> Iterator[str]:
     for trace in entry.traces:
         deed = _deed(entry, trace)
         said = f"{deed['was']} → {deed['content']}" if "was" in deed else deed["content"]
-        parts = [f"    {_VERBS[deed['op']]} [{deed['id']}] {_stored(said)}"]
+        parts = [f"    {_VERBS[deed['op']]} [{deed['id']}] {notes.told(said)}"]
         if "damaged" in deed:
             parts.append("DAMAGED ON DISK")
         if "changed" in deed:
             parts.append(f"changed: {', '.join(deed['changed'])}")
-        yield " · ".join([*parts, *([f"reason: {_stored(deed['reason'])}"] if "reason" in deed else [])])
+        yield " · ".join([*parts, *([f"reason: {notes.told(deed['reason'])}"] if "reason" in deed else [])])
     if entry.count > len(entry.traces):
         yield f"    and {entry.count - len(entry.traces):,} more"
 
@@ -226,12 +232,15 @@ def _deeds(entry: Entry) -> Iterator[str]:
 def _change(entry: Entry) -> ChangeData:
     one = entry.change
     change = ChangeData(
-        change_id=one.id, at=clock.iso(one.at), tool=one.tool, operations=[_deed(entry, one) for one in entry.traces]
+        change_id=one.id,
+        at=clock.iso(one.at),
+        tool=escaped(one.tool),
+        operations=[_deed(entry, one) for one in entry.traces],
     )
     if one.client:
-        change["client"] = one.client
+        change["client"] = escaped(one.client)
     if one.client_version:
-        change["client_version"] = one.client_version
+        change["client_version"] = escaped(one.client_version)
     if one.system:
         change["system"] = True
     if entry.undoes:
@@ -254,13 +263,13 @@ def _deed(entry: Entry, trace: Trace) -> DeedData:
         changed = [name for name, _, _ in _differing(former.memory, memory)]
         if former.memory.content != memory.content:
             was, content = clipped_pair(former.memory.content, memory.content)
-    deed = DeedData(op=revision.operation, id=memory.id, content=content)
+    deed = DeedData(op=revision.operation, id=escaped(memory.id), content=escaped(content))
     if was:
-        deed["was"] = was
+        deed["was"] = escaped(was)
     if changed:
         deed["changed"] = changed
     if revision.reason and not entry.undoes:
-        deed["reason"] = revision.reason
+        deed["reason"] = escaped(revision.reason)
     if memory.damaged:
         deed["damaged"] = True
     return deed
@@ -284,7 +293,7 @@ def clipped_pair(old: str, new: str) -> tuple[str, str]:
     return "…" + clipped(before[start:]), "…" + clipped(after[start:])
 
 
-def _versions(revisions: Sequence[Revision], zone: tzinfo | None) -> str:
+def _versions(revisions: Sequence[Revision], zone: tzinfo | None) -> list[str]:
     """The first version whole, and what every later one made of the one before."""
     told: list[str] = []
     former: Memory | None = None
@@ -294,20 +303,15 @@ def _versions(revisions: Sequence[Revision], zone: tzinfo | None) -> str:
         elif one.operation in _GONE:
             told.append(lines.made(one, zone))
         else:
-            told.append(f"{lines.made(one, zone)}: {_stored(_differences(former, one.memory))}")
+            told.append(f"{lines.made(one, zone)}: {notes.told(_differences(former, one.memory))}")
         former = one.memory
     count = lines.counted(len(revisions), "revision", "revisions")
-    return _recalled(f"{count}, oldest first ({LABEL}; [-gone-] {{+new+}}):", told)
+    return [f"{count}, oldest first ([-gone-] {{+new+}}):", *told]
 
 
 def _recalled(headline: str, body: Iterable[str]) -> str:
-    """Lines that hold stored text, below the line that says so."""
-    return "\n".join([headline, *body])
-
-
-def _stored(text: str) -> str:
-    """Stored text inside a line of ours."""
-    return text.replace("\n", "\n    ")
+    """Lines that hold stored text, in the block that says so."""
+    return "\n".join([headline, *notes.block(body)])
 
 
 def _differences(former: Memory, memory: Memory) -> str:

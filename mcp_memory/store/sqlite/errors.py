@@ -4,14 +4,19 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+
+REMEDY: Final = "run mcp-memory doctor, or mcp-memory restore-backup"
+"""What helps against damage."""
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
 _FULL = {"SQLITE_FULL"}
 _NO_ROOM = {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
 """What a quota or a limit on file sizes comes to: SQLite knows only ENOSPC, and for -shm not even that."""
 _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
+_CONTRADICTION = {"SQLITE_CONSTRAINT", "SQLITE_MISMATCH"}
 _UNAVAILABLE = {"SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_AUTH", "SQLITE_NOLFS"}
 
 
@@ -29,12 +34,12 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
             "nothing was written, make room and try again",
         )
     if family in _CORRUPT:
-        return StoreCorrupt(
-            path, f"the file is damaged or no database ({said}); move it away or restore a copy, nothing was changed"
-        )
+        return StoreCorrupt(path, f"the file is damaged or no database ({said}); {REMEDY}, nothing was changed")
     if family in _UNAVAILABLE:
         return StoreUnavailable(path, f"the file cannot be used ({said}); check its folder, owner and permissions")
-    return StoreError(path, f"{type(error).__name__}: {said}")
+    if family in _CONTRADICTION:  # the service looks first, so that in a sound file nothing is in the way
+        return StoreCorrupt(path, f"what is stored contradicts itself ({said}); {REMEDY}, nothing was written")
+    return StoreError(path, f"{type(error).__name__}: {said}; if that stays, {REMEDY}")
 
 
 @contextmanager
@@ -44,9 +49,11 @@ def translated(path: Path) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, path) from error
+    except MemoryError as error:  # a damaged length asked for more than there is
+        raise StoreCorrupt(path, f"the file is damaged (it asks for too much memory); {REMEDY}") from error
     except UnicodeDecodeError as error:  # SQLite's message quotes a damaged name, and sqlite3 cannot read it
         raise StoreCorrupt(
-            path, "the file is damaged (a name in it is no text); move it away or restore a copy, nothing was changed"
+            path, f"the file is damaged (a name in it is no text); {REMEDY}, nothing was changed"
         ) from error
 
 

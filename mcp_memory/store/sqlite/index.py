@@ -5,7 +5,7 @@ since, and anew after a reindex. So a search never sees a deleted memory, whiche
 """
 
 import sqlite3
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -184,13 +184,15 @@ class UserIndex:
         if found:
             self._forget()
         for row in found:
-            self.at_hand.pop(row["row"], None)
-            self._set(self._place_of(row["row"]), row)
+            if isinstance(row["row"], int):
+                self.at_hand.pop(row["row"], None)
+                self._set(self._place_of(row["row"]), row)
 
     def extend(self, found: Sequence[sqlite3.Row]) -> None:
         """The same for many memories that all come after those known: an array at a time."""
         import numpy as np
 
+        found = self._readable(found)
         self._reserve(len(found))
         part = slice(self._size, self._size + len(found))
         self._size += len(found)
@@ -199,11 +201,21 @@ class UserIndex:
         self._updated[part] = [row["updated_at"] for row in found]
         self._expires[part] = [NEVER if row["expires_at"] is None else row["expires_at"] for row in found]
         self._present[part] = [bool(row["present"]) for row in found]
-        usable = [self._usable(row) for row in found]
+        usable = [self.usable(row) for row in found]
         self._scales[part] = [row["scale"] if ok else 0 for row, ok in zip(found, usable, strict=True)]
         nothing = bytes(self._codes.shape[1])
         packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
         self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
+
+    def _readable(self, found: Sequence[sqlite3.Row]) -> Sequence[sqlite3.Row]:
+        """`found` without rows whose numbers are damaged, or that stand where they cannot: the arrays must ascend."""
+        last = int(self._rows[self._size - 1]) if self._size else -1
+        kept: list[sqlite3.Row] = []
+        for row in found:
+            if _sound(row) and row["row"] > last:
+                last = row["row"]
+                kept.append(row)
+        return kept
 
     def _forget(self) -> None:
         self.held, self.vocabulary, self._held_count = {}, None, 0
@@ -211,20 +223,22 @@ class UserIndex:
     def _set(self, place: int, row: _Row) -> None:
         import numpy as np
 
-        self._present[place] = bool(row["present"])
-        if row["term_count"] is None:
-            self._scales[place] = 0  # deleted: its vector shall tell nothing any more
+        self._present[place] = bool(row["present"]) and _sound(row)
+        if not _sound(row):
+            self._scales[place] = 0  # deleted, or damaged: its vector shall tell nothing any more
             return
         self._lengths[place] = row["term_count"]
         self._updated[place] = row["updated_at"]
         self._expires[place] = NEVER if row["expires_at"] is None else row["expires_at"]
-        self._scales[place] = row["scale"] if self._usable(row) else 0
-        if self._usable(row):
+        self._scales[place] = row["scale"] if self.usable(row) else 0
+        if self.usable(row):
             self._codes[place] = np.frombuffer(row["vector"], np.int8)
 
-    def _usable(self, row: _Row) -> bool:
-        """Whether the row has a vector of the right length; another length is damage on disk."""
-        return row["vector"] is not None and len(row["vector"]) == self._codes.shape[1]
+    def usable(self, row: _Row) -> bool:
+        """Whether the row has a vector of the right length and scale; anything else is damage on disk."""
+        vector, scale = row["vector"], row["scale"]
+        fits = isinstance(vector, bytes) and len(vector) == self._codes.shape[1]
+        return fits and isinstance(scale, float) and 0 < scale <= 1
 
     def _place_of(self, row: int) -> int:
         """Where `row` stands, made room for where it is new: at the end, unless an undo brings back an old one."""
@@ -309,7 +323,7 @@ class IndexCache:
             index = index or UserIndex(head, _dimensions(found))
             if found:
                 index.extend(found)
-                after = first | found[-1]["row"]
+                after = max(after + 1, first | found[-1]["row"])  # rows ascend, unless they are damaged
         return index
 
     async def _refreshed(self, index: UserIndex, head: sqlite3.Row) -> UserIndex:
@@ -337,7 +351,15 @@ class IndexCache:
 
 
 def _dimensions(found: Sequence[sqlite3.Row]) -> int:
-    return next((len(row["vector"]) for row in found if row["vector"] is not None), 0)
+    """The length of most vectors: one that differs is damaged."""
+    lengths = Counter(len(row["vector"]) for row in found if isinstance(row["vector"], bytes))
+    return max(lengths, key=lengths.__getitem__, default=0)
+
+
+def _sound(row: _Row) -> bool:
+    """Whether the numbers of a row are numbers; those of a deleted memory are not there at all."""
+    numbers = isinstance(row["term_count"], int) and isinstance(row["updated_at"], int)
+    return numbers and (row["expires_at"] is None or isinstance(row["expires_at"], int))
 
 
 def _added(memory: Memory, step: Step, term_count: int) -> dict[str, Any]:

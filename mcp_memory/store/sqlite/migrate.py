@@ -9,9 +9,13 @@ from typing import Final
 
 from mcp_memory.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from mcp_memory.store.base import FileSettings
+from mcp_memory.store.sqlite import salvage
 from mcp_memory.store.sqlite.backup import back_up, claimed, folder_of, holds, keep_newest
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
+from mcp_memory.store.sqlite.errors import REMEDY
+from mcp_memory.store.sqlite.rows import SEQUENCE_BITS
 from mcp_memory.store.sqlite.sql import MIGRATIONS, Migration
+from mcp_memory.text import LANGUAGES
 
 APPLICATION_ID: Final = 0x4D656D31
 """Written into the file's header, so that another program's database is never taken for ours ("Mem1")."""
@@ -19,6 +23,7 @@ APPLICATION_ID: Final = 0x4D656D31
 WRITER: Final = 1
 """What this version understands; a file that asks for more is not written."""
 
+_MOST: Final = 1 << SEQUENCE_BITS
 _INDEX_VERSION: Final = "1"
 _REINDEXING: Final = "0"
 """What the setting `index_version` says until everything is indexed as the other settings say."""
@@ -116,17 +121,18 @@ async def _put(turn: Connection, settings: FileSettings) -> None:
 
 
 async def _stored(connection: Connection) -> FileSettings:
-    values: dict[str, str] = {row["name"]: row["value"] for row in await connection.all("settings")}
+    values: dict[str, str] = {row["name"]: salvage.text(row["value"]) for row in await connection.all("settings")}
     try:
-        return FileSettings(
+        settings = FileSettings(
             model=values["embedding_model"],
             languages=tuple(filter(None, values["search_languages"].split(","))),
             reindexing=values["index_version"] == _REINDEXING,
         )
     except KeyError as error:
-        raise StoreCorrupt(
-            connection.path, f"the setting {error} in the file is lost; move it away or restore a copy"
-        ) from error
+        raise StoreCorrupt(connection.path, f"the setting {error} in the file is lost; {REMEDY}") from error
+    if unknown := set(settings.languages) - set(LANGUAGES):
+        raise StoreCorrupt(connection.path, f"the search language {min(unknown)!r} in the file is none; {REMEDY}")
+    return settings
 
 
 async def _applied(connection: Connection) -> int:
@@ -159,11 +165,25 @@ def check_turn(connection: Connection, head: sqlite3.Row, settings: FileSettings
     """
     known = head["min_writer"] if None not in {head["languages"], head["model"]} else None
     check_writer(connection.path, known)
+    check_head(connection.path, head)
     if head["languages"] != ",".join(settings.languages) or settings.model not in {head["model"], ""}:
         raise StoreUnavailable(
             connection.path,
             "the search settings of this file were changed by mcp-memory reindex; restart this client",
         )
+
+
+def check_head(path: Path, head: sqlite3.Row) -> None:
+    """Refuse a user's row whose numbers are none, or would lead into the rows of other users.
+
+    Raises:
+        StoreCorrupt: the row is damaged.
+    """
+    number, last = head["number"], head["last_seq"]
+    if number is None and last is None:  # never wrote
+        return
+    if not (isinstance(number, int) and 0 < number < _MOST and isinstance(last, int) and 0 <= last < _MOST):
+        raise StoreCorrupt(path, f"a user's row in the file is damaged; {REMEDY}, nothing was changed")
 
 
 def check_writer(path: Path, min_writer: int | None) -> None:
@@ -176,7 +196,7 @@ def check_writer(path: Path, min_writer: int | None) -> None:
     if min_writer is None:
         raise StoreCorrupt(
             path,
-            "settings in the file are lost; move it away or restore a copy, nothing was changed",
+            f"settings in the file are lost; {REMEDY}, nothing was changed",
         )
     if min_writer > WRITER:
         raise StoreTooNew(path, "a newer mcp-memory uses this file; upgrade mcp-memory, then restart this client")

@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pydantic import ValidationError
+
 from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, fingerprint
 from mcp_memory.store.base import index_terms
+from mcp_memory.store.sqlite import salvage
 from mcp_memory.text import Analyzer
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ SEQUENCE_BITS: Final = 32
 SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
 
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
+_LARGEST: Final = 2**63 - 1
 _AGAIN: Final = "²"
 _NOTHING: Final = {"[]", "{}"}
 _STATES: Final = {state.value: state for state in State}
@@ -29,19 +33,31 @@ _PLAIN: Final = (
 def memory(row: sqlite3.Row) -> Memory:
     """The memory of a row of `memories`, marked where its checksum does not hold."""
     values = _values(row)
-    return _checked(_fields(values) | {"row": values["row_id"] & SEQUENCE_MASK, "seq": values["seq"]}, values["digest"])
+    places = {"row": values["row_id"] & SEQUENCE_MASK, "seq": salvage.whole(values.get("seq"), 0, SEQUENCE_MASK)}
+    fields = _fields(values) | places
+    if values.get("user") != values["row_id"] >> SEQUENCE_BITS:
+        return salvage.withheld(fields)
+    return _checked(fields, values.get("digest"))
 
 
 def revision(row: sqlite3.Row, made: Change | None = None) -> Revision:
     """The revision of a row of `revisions` joined with its change, which is `made` where that is known already."""
-    return Revision(memory=version(row), operation=row["operation"], reason=row["reason"], change=made or change(row))
+    return Revision(
+        memory=version(row),
+        operation=salvage.deed(row["operation"]) or "update",
+        reason=salvage.maybe(salvage.text, row["reason"]),
+        change=made or change(row),
+    )
 
 
 def version(row: sqlite3.Row) -> Memory:
     """The memory as a row of `revisions` keeps it, marked where its checksum does not hold."""
     values = _values(row)
-    places = {"row": values["memory"] & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
-    return _checked(_fields(values) | places, values["digest"])
+    of = salvage.whole(values.get("memory"), 0, _LARGEST)
+    fields = _fields(values) | {"row": of & SEQUENCE_MASK, "seq": values["row_id"] & SEQUENCE_MASK}
+    fields["damaged"] |= salvage.deed(values["operation"]) is None
+    owned = of >> SEQUENCE_BITS == values["row_id"] >> SEQUENCE_BITS
+    return _checked(fields, values.get("digest")) if owned else salvage.withheld(fields)
 
 
 def revisions(found: Iterable[sqlite3.Row]) -> Iterator[Revision]:
@@ -55,11 +71,23 @@ def revisions(found: Iterable[sqlite3.Row]) -> Iterator[Revision]:
 
 
 def change(row: sqlite3.Row) -> Change:
-    """The change in a row that has the columns of the fragment `change`."""
-    plain = ("tool", "client", "client_version", "system", "summary", "undoes", "undone_by")
+    """The change in a row that has the columns of the fragment `change`; it has no checksum of its own."""
     return Change(
-        seq=row["change_seq"], id=row["change_id"], at=row["change_at"], **{name: row[name] for name in plain}
+        seq=row["change_seq"],
+        id=salvage.text(row["change_id"]),
+        at=salvage.moment(row["change_at"]),
+        tool=salvage.text(row["tool"]),
+        client=salvage.maybe(salvage.text, row["client"]),
+        client_version=salvage.maybe(salvage.text, row["client_version"]),
+        system=bool(row["system"]),
+        summary=salvage.text(row["summary"]),
+        undoes=salvage.maybe(_seq, row["undoes"]),
+        undone_by=salvage.maybe(_seq, row["undone_by"]),
     )
+
+
+def _seq(value: object) -> int:
+    return salvage.whole(value, 0, _LARGEST)
 
 
 def entry(row: sqlite3.Row, traces: Sequence[Trace]) -> Entry:
@@ -131,7 +159,7 @@ def digest_when_gone(row: sqlite3.Row, at: int) -> bytes:
 def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]:
     """What the index shall hold of a row of `memories` or `revisions`: its row_id, version, terms and their number."""
     values = _values(row)
-    indexed = index_terms(Memory(**_fields(values)), analyzer)
+    indexed = index_terms(_checked(_fields(values) | {"row": 0, "seq": 0}, values.get("digest")), analyzer)
     number = values["row_id"] >> SEQUENCE_BITS
     return values["row_id"], values["version"], own_terms(indexed, number), len(indexed)
 
@@ -174,26 +202,30 @@ def _values(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: values[name] for name in _PLAIN}
-    fields["topics"] = _decoded(values["topics"], list)
-    fields["pinned"] = bool(values["pinned"])
-    fields["metadata"] = _decoded(values["metadata"], dict)
-    fields["state"] = _STATES.get(values["state"], State.ACTIVE)
-    fields["damaged"] = values["state"] not in _STATES
+    """What a row says, by the names of `Memory`. A column whose name is damaged is not there."""
+    fields = {name: values.get(name) for name in _PLAIN}
+    fields["topics"] = _decoded(values.get("topics"), list)
+    fields["pinned"] = bool(values.get("pinned"))
+    fields["metadata"] = _decoded(values.get("metadata"), dict)
+    fields["state"] = _STATES.get(values.get("state", ""), State.ACTIVE)
+    fields["damaged"] = values.get("state") not in _STATES
     return fields
 
 
-def _decoded(encoded: str, kind: type[_Json]) -> _Json:
+def _decoded(encoded: Any, kind: type[_Json]) -> _Json:  # noqa: ANN401 - text, unless it is damaged
     """The JSON that was stored; an empty one where it is damaged, which the checksum then tells."""
     if encoded in _NOTHING:
         return kind()
     try:
         value = json.loads(encoded)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return kind()
     return value if isinstance(value, kind) else kind()
 
 
-def _checked(fields: dict[str, Any], expected: bytes) -> Memory:
-    found = Memory(**fields)
-    return found if found.damaged or digest(found) == expected else found.model_copy(update={"damaged": True})
+def _checked(fields: dict[str, Any], expected: object) -> Memory:
+    try:
+        found = Memory(**fields)
+    except ValidationError:
+        return salvage.memory(fields)
+    return found if not found.damaged and digest(found) == expected else salvage.memory(fields)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from mcp_memory.errors import StoreCorrupt
 from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Postings, Revision, Vector
 from mcp_memory.store.base import FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import rows
+from mcp_memory.store.sqlite import rows, salvage
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -22,8 +23,9 @@ from mcp_memory.store.sqlite.connection import (
     prepare,
     warn_of_shared_folder,
 )
+from mcp_memory.store.sqlite.errors import REMEDY
 from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
-from mcp_memory.store.sqlite.migrate import check_turn, migrate, resettle, settle
+from mcp_memory.store.sqlite.migrate import check_head, check_turn, migrate, resettle, settle
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
@@ -58,12 +60,18 @@ class SqliteStore:
     async def memory(self, user: str, memory_id: str, now: int) -> Memory | None:
         """The living memory of that id."""
         row = await self._reader.one("memory", {"user": user, "id": memory_id, "now": now})
-        return rows.memory(row) if row else None
+        return self._asked_for(rows.memory(row), memory_id, None) if row else None
 
     async def memory_by_key(self, user: str, key: str, now: int) -> Memory | None:
         """The living memory of that key."""
         row = await self._reader.one("memory_by_key", {"user": user, "key": key, "now": now})
-        return rows.memory(row) if row else None
+        return self._asked_for(rows.memory(row), None, key) if row else None
+
+    def _asked_for(self, found: Memory, memory_id: str | None, key: str | None) -> Memory:
+        """`found`, unless a sound row is not what the index said it was."""
+        if not found.damaged and (found.id if key is None else found.key) != (memory_id if key is None else key):
+            raise StoreCorrupt(self._reader.path, f"an index in the file is damaged; {REMEDY}, nothing was changed")
+        return found
 
     async def page(self, user: str, scope: Filter, before: int | None, limit: int) -> Page:
         """At most `limit` memories, newest created first, and how many the scope has in all."""
@@ -129,9 +137,9 @@ class SqliteStore:
             documents=0,
             mean_length=0.0,
             rows=seqs,
-            lengths=np.array([known[seq]["term_count"] for seq in seqs.tolist()], np.int64),
+            lengths=np.array([salvage.whole(known[seq]["term_count"], 0, 1 << 20) for seq in seqs.tolist()], np.int64),
             kept=np.array([bool(known[seq]["kept"]) for seq in seqs.tolist()]),
-            updated=np.array([known[seq]["updated_at"] for seq in seqs.tolist()], np.int64),
+            updated=np.array([salvage.moment(known[seq]["updated_at"]) for seq in seqs.tolist()], np.int64),
             postings=Postings(
                 terms=np.array([term for term, _ in pairs], np.int64),
                 places=np.searchsorted(seqs, [seq for _, seq in pairs]),
@@ -159,10 +167,13 @@ class SqliteStore:
         living = await self.living(user, [wording.row for wording in wordings], now)
         return {
             wording.seq: Past(
-                wording=wording, held_from=row["held_from"], held_until=row["held_until"], memory=living[wording.row]
+                wording=wording,
+                held_from=salvage.moment(row["held_from"]),
+                held_until=salvage.moment(row["held_until"]),
+                memory=living[wording.row],
             )
             for wording, row in zip(wordings, found, strict=True)
-            if wording.row in living
+            if wording.row in living and wording.id == living[wording.row].id
         }
 
     async def revisions(self, user: str, memory_id: str) -> list[Revision]:
@@ -190,7 +201,11 @@ class SqliteStore:
         """At most `limit` wordings that have no vector of the file's model, newest first."""
         asked = {"user": user, "model": self.settings.model, "limit": limit, "before": _below(before)}
         found = await self._reader.all("unembedded", asked)
-        return [Unembedded(row=row["row"], version=row["version"], content=row["content"]) for row in found]
+        return [
+            Unembedded(row=row["row"], version=row["version"], content=row["content"])
+            for row in found
+            if isinstance(row["version"], int) and isinstance(row["content"], str)
+        ]
 
     async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
         """Keep vectors that were made up for."""
@@ -267,6 +282,7 @@ class SqliteStore:
         found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
         if not found:
             return None, {}
+        check_head(self._reader.path, found[0])
         index = await self._cache.current(user, found[0])
         index.watched = watched
         packed = [row["postings"] for row in found] if terms else []

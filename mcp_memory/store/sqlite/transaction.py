@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
-from mcp_memory.store.sqlite import rows
+from mcp_memory.store.sqlite import rows, salvage
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
 
@@ -33,7 +33,7 @@ class SqliteTransaction:
         self._analyzer = analyzer
         self._number: int | None = head["number"]
         self._last_seq: int = head["last_seq"] or 0
-        self.first_expiry: int | None = head["first_expiry"]
+        self.first_expiry: int | None = salvage.maybe(salvage.moment, head["first_expiry"])
         self.written: list[tuple[Memory, Step, int]] = []
 
     async def memories(self, ids: Sequence[str]) -> list[Memory]:
