@@ -21,6 +21,7 @@ from mcp_memory.sections import (
     EndpointConfig,
     ExtractionConfig,
     LlmConfig,
+    RetentionConfig,
     SearchConfig,
     StoreConfig,
     nearest,
@@ -76,6 +77,7 @@ class Config(Value):
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("user")
     @classmethod

@@ -10,7 +10,7 @@ from typing import BinaryIO, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import conversations, memories, optimizing
+from mcp_memory.cli import conversations, forgetting, memories, optimizing
 from mcp_memory.cli.options import EPILOG, OPTIONS, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
@@ -159,6 +159,10 @@ def demo() -> None:
     from mcp_memory.cli.demo import run  # noqa: PLC0415 - as above
 
     run()
+
+
+main.add_command(forgetting.forget)
+main.add_command(forgetting.forget_user)
 
 
 def _listed(given: str) -> list[str]:

@@ -117,6 +117,7 @@ def build_server(
         async with open_(config) as app, anyio.create_task_group() as tasks:
             tasks.start_soon(_warm_up, app, replied)
             tasks.start_soon(app.keep_vectors)
+            tasks.start_soon(app.keep_swept)
             yield Serving(app, identity, Unanswered())
             tasks.cancel_scope.cancel()
 

@@ -15,6 +15,7 @@ from mcp_memory.guard import Fields, Given
 from mcp_memory.models import Filter, Hit, LeftOut, Memory, Operation, Origin, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
 from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
@@ -29,6 +30,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, altered, damaged, not_found, removal
@@ -69,6 +71,8 @@ class MemoryService:
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
+        self.forgetting = Forgetting(store, clock)
+        self.retention = Retention(store, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.

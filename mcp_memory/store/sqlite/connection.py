@@ -190,6 +190,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
     """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
     uri = f"{path.as_uri()}?mode=rw"
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it logs every statement with what it stores
     raw = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
     with translated(path), anyio.CancelScope(shield=True):
         await raw

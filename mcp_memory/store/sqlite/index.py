@@ -273,6 +273,10 @@ class IndexCache:
         """The index of `user` as it was used last, if it is still there."""
         return self._users.get(user)
 
+    def drop(self, user: str) -> None:
+        """Let go of what is held of a user who is not in the file any more."""
+        self._users.pop(user, None)
+
     async def current(self, user: str, head: sqlite3.Row) -> UserIndex:
         """The index of `user`, whose row of `users` is `head`, with all that `head` knows of."""
         async with self._lock:

@@ -46,7 +46,7 @@ def revision(row: sqlite3.Row) -> Revision:
 
 def change(row: sqlite3.Row) -> Change:
     """The change in a row that has the columns of the fragment `change`."""
-    plain = ("tool", "client", "client_version", "system", "summary", "undoes", "undone_by")
+    plain = ("tool", "client", "client_version", "system", "summary", "undoes", "undone_by", "pruned")
     return Change(
         seq=row["change_seq"], id=row["change_id"], at=row["change_at"], **{name: row[name] for name in plain}
     )

@@ -4,12 +4,25 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Postings, Revision, Vector
-from mcp_memory.store.base import FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import rows
+from mcp_memory.models import (
+    Bounds,
+    Candidates,
+    Doomed,
+    Filter,
+    Memory,
+    Page,
+    Past,
+    Postings,
+    Receipt,
+    Revision,
+    Vector,
+)
+from mcp_memory.store.base import Due, FileSettings, Holding, Unembedded
+from mcp_memory.store.sqlite import retention, rows
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -20,6 +33,7 @@ from mcp_memory.store.sqlite.connection import (
     prepare,
     warn_of_shared_folder,
 )
+from mcp_memory.store.sqlite.erase import Eraser
 from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
 from mcp_memory.store.sqlite.migrate import check_turn, migrate, resettle, settle
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
@@ -34,12 +48,19 @@ class SqliteStore:
     """Memories in one file; see `store.base.Store` for what each verb promises."""
 
     def __init__(
-        self, turns: Turns, reader: Connection, watch: Watch, settings: FileSettings, cache: IndexCache
+        self,
+        turns: Turns,
+        reader: Connection,
+        watch: Watch,
+        settings: FileSettings,
+        cache: IndexCache,
+        eraser: Eraser,
     ) -> None:
         self._turns = turns
         self._reader = reader
         self._watch = watch
         self._cache = cache
+        self._eraser = eraser
         self._analyzer = Analyzer(settings.languages)
         self.settings = settings
 
@@ -177,9 +198,13 @@ class SqliteStore:
     async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
         """Keep vectors that were made up for."""
         async with self._turn(user) as (turn, head):
+            if head["number"] is None:
+                return  # erased meanwhile
             counted = await turn.single("make_up", {"number": head["number"]})
             for wording, vector in vectors:
-                place = {"number": head["number"], "row": wording.row, "version": wording.version}
+                place = {"number": head["number"], "row": wording.row} | wording.model_dump(
+                    include={"version", "content"}
+                )
                 made = rows.vector_parameters(vector, self.settings.model) | {"made_up": counted["made_up"]}
                 await turn.all("add_vector", place | made)
 
@@ -208,6 +233,23 @@ class SqliteStore:
             changed += await turn.all("reindex_wordings", {"indexed": wordings})
             if changed:
                 await turn.all("index_changed", place)
+
+    async def erase(self, doomed: Doomed, wait: float) -> Receipt:
+        """Erase something for good, from the file and its backups."""
+        return await self._eraser.erase(doomed, wait)
+
+    async def first_change(self, user: str, moment: int) -> int:
+        """The seq of the user's first change at `moment` or later."""
+        return await retention.first_change(self._reader, user, moment)
+
+    async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
+        """The seqs of revisions in `writes` that retention may remove."""
+        span = {"user": user, "first": writes.start, "last": writes.stop - 1}
+        return [row["seq"] for row in await self._reader.all("obsolete", span | bounds.model_dump())]
+
+    async def due(self) -> list[Due]:
+        """Everybody who ever wrote, and from when on there is something expired."""
+        return await retention.due(self._reader)
 
     @asynccontextmanager
     async def _turn(self, user: str) -> AsyncGenerator[tuple[Connection, sqlite3.Row]]:
@@ -247,6 +289,7 @@ class SqliteStore:
         asked = json.dumps([*terms, *(() if depth else map(rows.repeated, terms))], ensure_ascii=False)
         found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
         if not found:
+            self._cache.drop(user)
             return None, {}
         index = await self._cache.current(user, found[0])
         index.watched = watched
@@ -282,14 +325,16 @@ async def open_store(
     """
     warn_of_shared_folder(path)
     create_file(path)
-    async with open_connection(path, lock_timeout) as writer:
+    opened = partial(open_connection, lock_timeout=lock_timeout)
+    async with opened(path) as writer:
         turns = Turns(writer)
         await migrate(writer, turns, now)
         settings = await settle(writer, turns, wanted)
-        async with open_connection(path, lock_timeout) as reader:
+        async with opened(path) as reader:
             await prepare(reader)
             with open_watch(path) as watch:
-                yield SqliteStore(turns, reader, watch, settings, IndexCache(reader, settings.model, cache_bytes))
+                cache = IndexCache(reader, settings.model, cache_bytes)
+                yield SqliteStore(turns, reader, watch, settings, cache, Eraser(path, opened))
 
 
 def _kept(index: UserIndex, filtered: "Integers") -> "Booleans":

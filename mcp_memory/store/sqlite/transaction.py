@@ -3,13 +3,16 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.models import Bounds, Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
+
+_PRUNED: Final = {"revisions": "row_id", "memories": "memory", "changes": "change"}
+"""The parameters of what removes revisions, and the columns of `prunable` that they list."""
 
 
 class SqliteTransaction:
@@ -60,7 +63,7 @@ class SqliteTransaction:
         return await self._change("change_by_id", {"id": change_id})
 
     async def latest_undoable(self) -> Change | None:
-        """The newest change that is not undone, not an undo and not the system's own."""
+        """The newest change that is not undone, not an undo and not the system's own, if something of it is left."""
         return await self._change("latest_undoable", {})
 
     async def revisions_of(self, change: Change) -> list[Revision]:
@@ -75,6 +78,18 @@ class SqliteTransaction:
         number = self._number
         found = await self._turn.all("history", {"memory": number << rows.SEQUENCE_BITS | row})
         return [rows.revision(row) for row in found]
+
+    async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
+        """Remove for good those of these revisions that are obsolete; vectors and memories there are none of them."""
+        asked = bounds.model_dump() | {"number": self._number, "seqs": json.dumps(list(seqs))}
+        found = await self._turn.all("prunable", asked)
+        if found:
+            gone = {name: json.dumps([row[at] for row in found]) for name, at in _PRUNED.items()}
+            own = gone | {"number": self._number}
+            await self._turn.in_turn(
+                *((name, own) for name in ("remove_revisions", "mark_pruned", "forget_gone", "leave_traces"))
+            )
+        return len(found)
 
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
         return [rows.memory(row) for row in await self._turn.all(query, parameters | {"number": self._number})]
