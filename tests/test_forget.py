@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from mcp_memory.app import open_app
@@ -237,6 +239,35 @@ async def test_undo_refuses_what_a_forgetting_took_part_of_and_passes_over_what_
             with pytest.raises(Exception, match=f"Change {deleted.change_id} cannot be undone: retention, or a forg"):
                 await service.undo("alice", change_id, ORIGIN)
         assert (await service.undo("alice", first.change_id, ORIGIN)).undone.id == first.change_id
+
+
+async def test_others_go_on_writing_and_lose_nothing_while_a_user_is_forgotten(tmp_path: Path, database: Path) -> None:
+    command = ("forget-user", "alice", "--yes", "--database", str(database))
+    acknowledged: list[str] = []
+    async with stdio("--database", str(database), "--user", "bob") as client, anyio.create_task_group() as tasks:
+
+        async def write() -> None:
+            while True:
+                added = await ok(client, "add_memory", content=f"Written meanwhile: {len(acknowledged)}")
+                acknowledged.append(added["memory"]["id"])
+
+        tasks.start_soon(write)
+        done = await anyio.to_thread.run_sync(lambda: run(*command, folder=tmp_path))
+        assert done.returncode == 0, done.stderr
+        tasks.cancel_scope.cancel()
+    stored = {memory_id for (memory_id,) in asked(database, "SELECT id FROM memories")}
+    assert len(acknowledged) > 3
+    assert stored >= set(acknowledged)
+    assert in_bytes(database.parent, ALICE.strings) == set()
+    sound(database)
+
+
+def test_every_table_is_one_that_a_forgetting_clears_or_that_holds_nothing_of_a_user(database: Path) -> None:
+    cleared = {"users", "changes", "memories", "revisions", "past_wordings", "vectors"}
+    shadows = {f"{index}{part}" for index in INDEXES for part in ("", "_data", "_idx", "_config")}
+    plain = {"settings", "schema_migrations", "backup_folders", "sqlite_sequence", "memory_terms"}
+    tables = {name for (name,) in asked(database, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables == cleared | shadows | plain, "say in store/sqlite/erase.py how a new table is cleared"
 
 
 async def test_it_waits_for_a_reader_and_then_says_that_it_is_not_complete(tmp_path: Path, database: Path) -> None:

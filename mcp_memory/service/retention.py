@@ -22,7 +22,7 @@ from mcp_memory.service.outcomes import Swept
 from mcp_memory.service.writing import SWEEP, Writing
 from mcp_memory.store.base import Due, Store
 
-BATCH: Final = 50
+BATCH: Final = 25
 """So many memories or revisions are taken away in one transaction; others who write wait some milliseconds for it."""
 
 _PIECE: Final = 1_000

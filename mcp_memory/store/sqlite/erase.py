@@ -17,7 +17,7 @@ import anyio
 from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
 from mcp_memory.store.sqlite.backup import copies, folder_of
-from mcp_memory.store.sqlite.connection import Connection, Turns
+from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
 from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
 
@@ -54,6 +54,7 @@ class Eraser:
     async def erase(self, doomed: Doomed, wait: float) -> Receipt:
         """See `store.base.Store.erase`."""
         async with self._opened(self._path) as connection:
+            await prepare(connection)
             folders = [Path(row["path"]) for row in await connection.all("backup_folders")]
             own = await _cleared(connection, doomed, wait)
         # Listed only now: a backup that was being made is either among them, or was begun when all was erased.
