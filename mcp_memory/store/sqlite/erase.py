@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, assert_never
 
 import anyio
+import anyio.to_thread
 
 from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
@@ -55,37 +56,40 @@ class Eraser:
         """See `store.base.Store.erase`."""
         async with self._opened(self._path) as connection:
             await prepare(connection)
-            folders = [Path(row["path"]) for row in await connection.all("backup_folders")]
+            recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
             own = await _cleared(connection, doomed, wait)
-        # Listed only now: a backup that was being made is either among them, or was begun when all was erased.
-        found, unfinished = await anyio.to_thread.run_sync(_copies, self._path, folders)
-        if own.left is not None:
-            unfinished = [own.left, *unfinished]
-        altered = 0
-        for copy in found:
-            try:
-                async with self._opened(copy) as connection:
-                    cleared = await _cleared(connection, doomed, wait)
-            except StoreError as error:
-                unfinished.append(f"the backup {error}")
-                continue
-            altered += cleared.cleaned
-            if cleared.left is not None:
-                unfinished.append(f"the backup {cleared.left}")
+        # Only now: a backup that was being made is among them by then, or was begun when all was erased.
+        cleared = [own]
+        for folder in dict.fromkeys([folder_of(self._path), *recorded]):
+            cleared += [await self._clear_copy(copy, doomed, wait) for copy in await _copies(self._path, folder)]
+        missing = await anyio.to_thread.run_sync(_missing, self._path, recorded)
         return Receipt(
-            erased=own.erased, copies=len(found), altered=altered, cleaned=own.cleaned, unfinished=tuple(unfinished)
+            erased=own.erased,
+            copies=len(cleared) - 1,
+            altered=sum(one.cleaned for one in cleared[1:]),
+            cleaned=own.cleaned,
+            unfinished=(*(one.left for one in cleared if one.left is not None), *missing),
         )
 
+    async def _clear_copy(self, copy: Path, doomed: Doomed, wait: float) -> _Cleared:
+        try:
+            async with self._opened(copy) as connection:
+                return await _cleared(connection, doomed, wait)
+        except StoreError as error:
+            return _Cleared(Erased(), left=f"the backup {error}")
 
-def _copies(path: Path, recorded: list[Path]) -> tuple[list[Path], list[str]]:
-    """The backups that can be looked at, and what is to be said of the folders that cannot."""
-    own = folder_of(path)
-    missing = [
-        f"the backup folder {one} is not there; connect its disk, or restore it as an empty folder"
+
+async def _copies(path: Path, folder: Path) -> list[Path]:
+    return await anyio.to_thread.run_sync(copies, path, [folder])
+
+
+def _missing(path: Path, recorded: list[Path]) -> list[str]:
+    """What is to be said of the folders that cannot be looked into; the usual one comes with the first backup."""
+    return [
+        f"the backup folder {one} is not there; connect its disk, or make it anew as an empty folder"
         for one in recorded
-        if one != own and not one.is_dir()
+        if one != folder_of(path) and not one.is_dir()
     ]
-    return copies(path, dict.fromkeys([own, *recorded])), missing
 
 
 async def _cleared(connection: Connection, doomed: Doomed, wait: float) -> _Cleared:

@@ -80,15 +80,13 @@ class SqliteTransaction:
         return [rows.revision(row) for row in found]
 
     async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
-        """Remove for good those of these revisions that are obsolete; vectors and memories there are none of them."""
+        """Remove for good those of these revisions that are obsolete; of their memories nothing else is there."""
         asked = bounds.model_dump() | {"number": self._number, "seqs": json.dumps(list(seqs))}
         found = await self._turn.all("prunable", asked)
         if found:
             gone = {name: json.dumps([row[at] for row in found]) for name, at in _PRUNED.items()}
             own = gone | {"number": self._number}
-            await self._turn.in_turn(
-                *((name, own) for name in ("remove_revisions", "mark_pruned", "forget_gone", "leave_traces"))
-            )
+            await self._turn.in_turn(*((name, own) for name in ("remove_revisions", "mark_pruned", "leave_traces")))
         return len(found)
 
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:

@@ -159,6 +159,10 @@ LEFT JOIN memories AS m ON m.row_id = w.memory
 LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
 ORDER BY w.memory
 
+-- name: revisions_left
+-- Each write of a user has a sequence and a revision of its own: fewer of them than sequences means that some are gone.
+SELECT count(*) AS count FROM revisions WHERE row_id > :after AND row_id <= :end
+
 -- name: filtered_rows
 SELECT json_group_array(m.row_id & 0xffffffff) AS found FROM users AS u
 JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
@@ -288,12 +292,6 @@ WHERE seq IN (SELECT value FROM json_each(:changes)) OR seq IN (
     SELECT r.change FROM json_each(:memories) AS j JOIN revisions AS r
         ON r.row_id = (SELECT min(row_id) FROM revisions WHERE memory = j.value)
     WHERE r.operation <> 'add')
-
--- name: forget_gone
--- The same, if one of these memories has no revision any more.
-UPDATE users SET vector_seq = vector_seq + 1 WHERE number = :number AND EXISTS (
-    SELECT 1 FROM json_each(:memories) AS j
-    WHERE NOT EXISTS (SELECT 1 FROM revisions AS r WHERE r.memory = j.value))
 
 -- name: leave_traces
 -- Removed text may stand in index segments and free pages until the next erasing has cleaned the file.
