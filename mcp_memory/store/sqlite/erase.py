@@ -151,9 +151,10 @@ async def _delete_user(turn: Connection, doomed: WholeUser) -> Erased:
     if head is None:
         return Erased()
     first = head["number"] << SEQUENCE_BITS
+    last = first | SEQUENCE_MASK
     starts = range(first, first + head["last_seq"] + 1, _WRITES)
-    spans = [{"first": one, "last": one + _WRITES - 1} for one in starts]
-    spans.append({"first": first, "last": first | SEQUENCE_MASK})  # what a damaged count would leave
+    spans = [{"first": one, "last": min(one + _WRITES - 1, last)} for one in starts]
+    spans.append({"first": first, "last": last})  # what a damaged count would leave
     counts = dict[str, int]()
     for span in spans:
         for what in ("vectors", "wordings", "memories", "revisions"):
@@ -198,13 +199,14 @@ async def _scrubbed(connection: Connection, wait: float) -> None:
         StoreError: the file cannot be written.
     """
     async with Turns(connection).turn() as turn:
+        seen = await turn.single("traces", {})
         for name in ("memory_index", "past_index"):
             await turn.all(f"rebuild_{name}")
             await turn.all(f"optimize_{name}")
     await connection.script("PRAGMA temp_store = DEFAULT")  # the new file is made beside, and holds what stays
     await connection.script("VACUUM")
     await _empty_log(connection, wait)
-    await connection.all("no_traces")
+    await connection.all("no_traces", {"seen": seen["value"]})
 
 
 async def _empty_log(connection: Connection, wait: float) -> None:

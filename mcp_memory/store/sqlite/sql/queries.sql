@@ -294,14 +294,15 @@ WHERE seq IN (SELECT value FROM json_each(:changes)) OR seq IN (
     WHERE r.operation <> 'add')
 
 -- name: leave_traces
--- Removed text may stand in index segments and free pages until the next erasing has cleaned the file.
-INSERT INTO settings (name, value) VALUES ('traces', '1') ON CONFLICT DO NOTHING
+-- Removed text may stand in index segments and free pages until an erasing that begins later has cleaned the file.
+INSERT INTO settings (name, value) VALUES ('traces', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1
 
 -- name: traces
 SELECT value FROM settings WHERE name = 'traces'
 
 -- name: no_traces
-DELETE FROM settings WHERE name = 'traces'
+DELETE FROM settings WHERE name = 'traces' AND value = :seen
 
 -- name: changed
 SELECT changes() AS count
