@@ -323,7 +323,7 @@ def test_a_backup_that_cannot_be_erased_is_named_and_the_others_are_done(tmp_pat
     (tmp_path / "unplugged").mkdir()
     again = invoked("forget-user", "alice", "--yes", "--database", str(database), folder=tmp_path)
     assert again.exit_code == 2
-    assert "No user 'alice' in the file or its 1 backups" in again.stderr
+    assert "No user 'alice' in the file or its backups (1)" in again.stderr
     sound(database)
 
 

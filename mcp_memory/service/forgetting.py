@@ -70,7 +70,7 @@ class Forgetting:
     async def _erase(self, doomed: Doomed, named: str, wait: float) -> Receipt:
         receipt = await self._store.erase(doomed, wait)
         if receipt.erased == Erased() and not (receipt.altered or receipt.cleaned or receipt.unfinished):
-            searched = f" or its {receipt.copies} backups" if receipt.copies else ""
+            searched = f" or its backups ({receipt.copies})" if receipt.copies else ""
             raise NotFound(f"No {named} in the file{searched}; nothing was erased. Check the name.")
         gone = ", ".join(f"{count} {what}" for what, count in receipt.erased.model_dump().items())
         ended = "complete" if not receipt.unfinished else "not complete"
