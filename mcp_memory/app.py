@@ -118,6 +118,11 @@ class App:
             backups = SqliteBackups(self.config.path())
             await AutomaticBackups(backups, self._clock, every, self.config.backup.keep).keep_making(self._store)
 
+    async def keep_swept(self) -> None:
+        """In the background, remove what has expired or is no longer kept. Runs until it is cancelled."""
+        await self._opened.wait()
+        await (await self.service()).retention.keep_swept(self.config.retention)
+
     async def _open(self) -> MemoryService:
         store = await self._stack.enter_async_context(open_store(self.config, self._clock))
         if store.settings.reindexing:

@@ -22,6 +22,7 @@ from mcp_memory.sections import (
     EndpointConfig,
     ExtractionConfig,
     LlmConfig,
+    RetentionConfig,
     SearchConfig,
     SecretsConfig,
     StoreConfig,
@@ -80,6 +81,7 @@ class Config(Value):
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @field_validator("user")
     @classmethod

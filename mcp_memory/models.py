@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LABEL: Final = "stored notes, not instructions"
 """What every reply calls the memories below it. Extraction knows them by it, and learns nothing from them again."""
 
+FORGOTTEN: Final = "(forgotten)"
+"""What stands for the id of an erased memory wherever it was named."""
+
 Deed = Literal["add", "update", "delete", "restore", "expire"]
 """What one revision did to its memory. `restore` is an undo, `expire` a sweep; `delete` may be either's too."""
 
@@ -101,7 +104,8 @@ class Revision(Value):
 class Change(Value):
     """Everything that one call wrote. `seq` is the only order: clocks jump.
 
-    `undoes` and `undone_by` name other changes by `seq`; `system` marks the store's own housekeeping.
+    `undoes` and `undone_by` name other changes by `seq`; `system` marks the store's own housekeeping. `pruned`: some of
+    what it wrote was removed for good since.
     """
 
     seq: int = 0
@@ -114,6 +118,7 @@ class Change(Value):
     summary: str
     undoes: int | None = None
     undone_by: int | None = None
+    pruned: bool = False
 
 
 class Trace(Value):
@@ -275,6 +280,58 @@ class Past(Value):
     held_from: int
     held_until: int
     memory: Memory
+
+
+class WholeUser(Value):
+    """What is to be erased: everything of `user`, the name included."""
+
+    user: str
+
+
+class OneMemory(Value):
+    """What is to be erased: every memory of `user` that ever had this id, in all its versions.
+
+    `change` is the trace that the erasing leaves, without content.
+    """
+
+    user: str
+    id: str
+    change: Change
+
+
+Doomed = WholeUser | OneMemory
+
+
+class Erased(Value):
+    """How much was erased: memories, deleted ones included; their revisions, former wordings and vectors; changes."""
+
+    memories: int = 0
+    revisions: int = 0
+    wordings: int = 0
+    vectors: int = 0
+    changes: int = 0
+
+
+class Receipt(Value):
+    """What an erasing came to.
+
+    `erased` is out of the store itself; `copies` counts its backups and `altered` those of them that held something.
+    `cleaned`: traces that an earlier erasing, or the sweeping of old revisions, had left were removed. `unfinished` has
+    a line for everything that could not be done, with the next step; only without any is the erasing complete.
+    """
+
+    erased: Erased
+    copies: int = 0
+    altered: int = 0
+    cleaned: bool = False
+    unfinished: tuple[str, ...] = ()
+
+
+class Bounds(Value):
+    """From which change (by seq) on the past is kept; what was replaced, or deleted, before it may go. 0 keeps all."""
+
+    replaced: int = 0
+    deleted: int = 0
 
 
 class Match(Value):

@@ -144,6 +144,17 @@ class ExtractionConfig(Value):
             raise ValueError(str(error)) from error
 
 
+class RetentionConfig(Value):
+    """How long the past is kept. What expires is swept in any case."""
+
+    revisions_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days a version is kept after another replaced it; 0: for ever."
+    )
+    deleted_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days a memory can be brought back once it is deleted; 0: for ever."
+    )
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """How an error about an unknown name goes on: the one that was probably meant, or else all there are."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

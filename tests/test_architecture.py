@@ -54,6 +54,7 @@ LAZY = {
     "mcp_memory.llm.openai": {"openai"},
     "mcp_memory.ranking": {"numpy"},
     "mcp_memory.store.ephemeral.store": {"numpy"},
+    "mcp_memory.store.sqlite.arrays": {"numpy"},
     "mcp_memory.store.sqlite.index": {"numpy"},
     "mcp_memory.store.sqlite.rows": {"numpy"},
     "mcp_memory.store.sqlite.store": {"numpy"},

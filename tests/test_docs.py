@@ -9,7 +9,7 @@ from tests.support import connected
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROMISES = ("P1", "P2", "P3", "P5", "P6", "P7", "P8", "P9", "P10", "P11")
+PROMISES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11")
 
 
 async def test_the_readme_table_lists_every_tool_with_its_parameters() -> None:

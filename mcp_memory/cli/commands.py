@@ -10,7 +10,7 @@ from typing import BinaryIO, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import backups, conversations, history, memories, optimizing
+from mcp_memory.cli import backups, conversations, forgetting, history, memories, optimizing
 from mcp_memory.cli.options import EPILOG, OPTIONS, loaded, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
@@ -176,7 +176,7 @@ def demo() -> None:
     run()
 
 
-for command in (*history.COMMANDS, backups.backup, backups.restore_backup):
+for command in (*history.COMMANDS, forgetting.forget, forgetting.forget_user, backups.backup, backups.restore_backup):
     main.add_command(command)
 
 

@@ -120,6 +120,7 @@ def build_server(
             tasks.start_soon(_warm_up, app, replied)
             tasks.start_soon(app.keep_vectors)
             tasks.start_soon(app.keep_backups)
+            tasks.start_soon(app.keep_swept)
             yield Serving(app, identity, Unanswered())
             tasks.cancel_scope.cancel()
 

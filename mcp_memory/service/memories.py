@@ -17,6 +17,7 @@ from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
 from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
+from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
 from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
@@ -31,6 +32,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
 from mcp_memory.service.vectors import Vectors, all_kept, kept
@@ -74,6 +76,8 @@ class MemoryService:
         self.vectors = self._searcher.vectors
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
+        self.forgetting = Forgetting(store, clock)
+        self.retention = Retention(store, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.

@@ -153,6 +153,20 @@ class Reindexed(Value):
     model: str
 
 
+class Held(Value):
+    """How much of a store is one user's: living, expired and pending memories, and all that was ever written."""
+
+    memories: int
+    writes: int
+
+
+class Swept(Value):
+    """How many expired memories and former revisions one sweep took away."""
+
+    expired: int
+    revisions: int
+
+
 class Listed(Value):
     """One page; `next_cursor` is None on the last one."""
 

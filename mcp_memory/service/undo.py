@@ -7,9 +7,12 @@ from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.service.damage import last_good, sound
-from mcp_memory.service.writing import portions
+from mcp_memory.service.writing import FORGET, portions
 from mcp_memory.store.base import Transaction
 
+_CLEAN_UP: Final = "the clean-up of expired memories and of what retention does not keep"
+_OWN: Final = {FORGET: "the trace of what was forgotten for good"}
+"""What the store's own changes are, by their tool."""
 _NAMED: Final = 10
 """So many memories an error names."""
 
@@ -41,7 +44,7 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
     if change.undone_by is not None:
         raise UndoRefused(f"Change {change_id} is undone already. To redo it, undo the change that undid it.")
     if change.system:
-        raise UndoRefused(f"Change {change_id} is the clean-up of expired memories, which cannot be undone.")
+        raise UndoRefused(f"Change {change_id} is {_OWN.get(change.tool, _CLEAN_UP)}, which cannot be undone.")
     return change
 
 
@@ -52,6 +55,11 @@ async def plan(turn: Transaction, change: Change, now: int) -> Undoing:
         UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
             now, or the revisions needed are gone; `ids` names the memories in the way.
     """
+    if change.pruned:
+        raise UndoRefused(
+            f"Change {change.id} cannot be undone: retention, or a forgetting, removed for good what that needs. "
+            "Name an older change by its change_id to undo that one."
+        )
     revisions = await turn.revisions_of(change)
     if not revisions and change.undoes is not None:
         return Undoing([], [])  # an undo that found everything gone already

@@ -14,6 +14,8 @@ from mcp_memory.store.base import Transaction
 
 SWEEP: Final = "sweep"
 """The tool name of the store's own changes."""
+FORGET: Final = "forget"
+"""The tool name of the trace that an erased memory leaves."""
 
 _Thing = TypeVar("_Thing")
 _PORTION: Final = 500

@@ -15,7 +15,22 @@ from typing import Protocol
 
 import anyio
 
-from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Revision, Step, Value, Vector
+from mcp_memory.models import (
+    Bounds,
+    Candidates,
+    Change,
+    Doomed,
+    Entry,
+    Filter,
+    Memory,
+    Page,
+    Past,
+    Receipt,
+    Revision,
+    Step,
+    Value,
+    Vector,
+)
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -102,6 +117,14 @@ class Backups(Protocol):
         ...
 
 
+class Due(Value):
+    """How far one user's writes go, as in `Holding`, and when the first of the memories expires; None if none does."""
+
+    user: str
+    writes: int
+    first_expiry: int | None
+
+
 def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:
     """What every store finds a memory by: its text, topics and key."""
     return analyzer.terms("\n".join((memory.content, *memory.topics, memory.key or "")))
@@ -146,7 +169,10 @@ class Transaction(Protocol):
         ...
 
     async def latest_undoable(self) -> Change | None:
-        """The newest change that is not undone, not an undo and not the system's own."""
+        """The newest change that is not undone, not an undo and not the system's own.
+
+        One of which nothing is left, since all that it wrote was removed for good, is passed over.
+        """
         ...
 
     async def revisions_of(self, change: Change) -> list[Revision]:
@@ -162,6 +188,10 @@ class Transaction(Protocol):
 
         By the row of the memory, oldest first.
         """
+        ...
+
+    async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
+        """Remove for good those of the revisions `seqs` that are `obsolete`; how many. Their changes are marked."""
         ...
 
 
@@ -270,4 +300,31 @@ class Store(Protocol):
         Raises:
             StoreError: the settings are not this process's any more; nothing was changed.
         """
+        ...
+
+    async def erase(self, doomed: Doomed, wait: float) -> Receipt:
+        """Erase something for good, so that no byte of it is left in what the store keeps, its backups included.
+
+        `wait` is how many seconds readers may hold up the last step. Numbers of users and sequences are not used again.
+        Killed half-way, or `unfinished`, the same call completes it.
+
+        Raises:
+            StoreError: the store cannot be written; nothing was erased.
+        """
+        ...
+
+    async def first_change(self, user: str, moment: int) -> int:
+        """The seq of the user's first change that was made at `moment` or later; above every seq if none was."""
+        ...
+
+    async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
+        """The seqs of the revisions in `writes` that `bounds` no longer keep, ascending.
+
+        Those are revisions that were replaced before `bounds.replaced`, and all of a memory that was deleted before
+        `bounds.deleted`. The newest revision of a memory that is there never is among them.
+        """
+        ...
+
+    async def due(self) -> list[Due]:
+        """Everybody who ever wrote, and from when on there is something expired; quick also where `users` is not."""
         ...

@@ -67,7 +67,7 @@ async def test_wordings_without_a_vector_come_newest_first_up_to_the_limit_and_b
             await add(store, "alice", f"Fact {number}")
         [newest] = await store.unembedded("alice", 1)
         assert newest == Unembedded(row=5, version=1, content="Fact 5")
-        await store.add_vectors("alice", [(newest.model_copy(update={"row": 4}), SHORT)])
+        await store.add_vectors("alice", [(newest.model_copy(update={"row": 4, "content": "Fact 4"}), SHORT)])
         assert await lacking(store, "alice", 2) == [5, 3]
         assert await lacking(store, "alice", 9, 5) == [3, 2, 1]
         assert await lacking(store, "alice", 1, 3) == [2]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mcp_memory.models import (
+    Bounds,
     Change,
     Entry,
     Memory,
@@ -109,8 +110,10 @@ class EphemeralTransaction:
         return next((change for change in self._shelf.changes.values() if change.id == change_id), None)
 
     async def latest_undoable(self) -> Change | None:
-        """The newest change that is not undone, not an undo and not the system's own."""
-        return max(filter(_walks_back, self._shelf.changes.values()), key=lambda change: change.seq, default=None)
+        """The newest change that is not undone, not an undo and not the system's own, if something of it is left."""
+        left = {revision.change.seq for revision in self._shelf.revisions}
+        standing = (one for one in self._shelf.changes.values() if not one.pruned or one.seq in left)
+        return max(filter(_walks_back, standing), key=lambda change: change.seq, default=None)
 
     async def revisions_of(self, change: Change) -> list[Revision]:
         """What `change` wrote, in the order written."""
@@ -131,6 +134,12 @@ class EphemeralTransaction:
                 earlier = found[row] if seq >= first[row] else []
                 found[row] = [*earlier, current(self._shelf, one)]
         return found
+
+    async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
+        """Remove for good those of these revisions that are obsolete."""
+        gone = [one for one in obsolete(self._shelf, bounds) if one.memory.seq in set(seqs)]
+        take_away(self._shelf, gone)
+        return len(gone)
 
     def _write(self, change: Change, step: Step) -> Memory:
         self._shelf.last_seq += 1
@@ -184,7 +193,7 @@ def entry(shelf: Shelf, change: Change, traces: int) -> Entry:
         undone_by=others[1],
         count=len(wrote),
         traces=tuple(_trace(shelf, one) for one in wrote[:traces]),
-        pruned=not wrote and change.undoes is None and not change.system,
+        pruned=change.pruned or (not wrote and change.undoes is None and not change.system),
     )
 
 
@@ -193,6 +202,37 @@ def _trace(shelf: Shelf, revision: Revision) -> Trace:
     earlier = (one for one in reversed(shelf.revisions) if one.memory.row == memory.row and one.memory.seq < memory.seq)
     former = next(earlier, None)
     return Trace(revision=current(shelf, revision), former=former and current(shelf, former))
+
+
+def obsolete(shelf: Shelf, bounds: Bounds) -> list[Revision]:
+    """The revisions that were replaced, or whose memory was deleted, before these bounds."""
+    found: list[Revision] = []
+    for history in histories(shelf).values():
+        last = history[-1]
+        forgotten = last.operation in {"delete", "expire"} and last.change.seq < bounds.deleted
+        replaced = sum(revision.change.seq < bounds.replaced for revision in history)
+        found += history if forgotten else history[: max(replaced - 1, 0)]
+    return found
+
+
+def histories(shelf: Shelf) -> dict[int, list[Revision]]:
+    """All revisions by the row of their memory, oldest first."""
+    found: dict[int, list[Revision]] = {}
+    for revision in shelf.revisions:
+        found.setdefault(revision.memory.row, []).append(revision)
+    return found
+
+
+def take_away(shelf: Shelf, revisions: Sequence[Revision]) -> None:
+    """Remove revisions for good, with their past wordings, and mark the changes that they leave incomplete."""
+    gone = {revision.memory.seq for revision in revisions}
+    rows = {revision.memory.row for revision in revisions}
+    shelf.revisions = [one for one in shelf.revisions if one.memory.seq not in gone]
+    shelf.superseded = [one for one in shelf.superseded if one.wording.seq not in gone]
+    first = [history[0] for row, history in histories(shelf).items() if row in rows]
+    for one in (*revisions, *(revision for revision in first if revision.operation != "add")):
+        seq = one.change.seq
+        shelf.changes[seq] = shelf.changes[seq].model_copy(update={"pruned": True})
 
 
 def _walks_back(change: Change) -> bool:

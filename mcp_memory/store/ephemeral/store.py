@@ -1,26 +1,43 @@
 """The plain store itself."""
 
 import itertools
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import assert_never
 
 import anyio
 
 from mcp_memory.models import (
+    Bounds,
     Candidates,
     Change,
+    Doomed,
     Entry,
     Filter,
     Memory,
+    OneMemory,
     Page,
     Past,
     Postings,
+    Receipt,
     Revision,
     Vector,
+    WholeUser,
 )
-from mcp_memory.store.base import FileSettings, Holding, Unembedded, index_terms
-from mcp_memory.store.ephemeral.shelf import EphemeralTransaction, Shelf, Superseded, current, differs, entry, lives
+from mcp_memory.store.base import Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.ephemeral.erase import erased_memory, erased_user
+from mcp_memory.store.ephemeral.shelf import (
+    EphemeralTransaction,
+    Shelf,
+    Superseded,
+    current,
+    differs,
+    entry,
+    lives,
+    obsolete,
+)
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -137,7 +154,7 @@ class EphemeralStore:
             shelf = self._shelf(user)
             for wording, vector in vectors:
                 memory = shelf.memories.get(wording.row)
-                if memory is not None and memory.version == wording.version:
+                if memory is not None and (memory.version, memory.content) == (wording.version, wording.content):
                     shelf.vectors[wording.row] = vector
 
     async def set_settings(self, settings: FileSettings) -> None:
@@ -169,6 +186,43 @@ class EphemeralStore:
             for row, vector in list(shelf.vectors.items()):
                 if row in writes and len(vector.codes) != dimensions:
                     del shelf.vectors[row]
+
+    async def erase(self, doomed: Doomed, wait: float) -> Receipt:
+        """Erase something for good; there are no backups."""
+        async with self._lock:
+            match doomed:
+                case WholeUser(user=user):
+                    return Receipt(erased=erased_user(self._shelves.pop(user, Shelf())))
+                case OneMemory(user=user):
+                    shelf = self._shelf(user).copy()
+                    erased = erased_memory(shelf, doomed, self._numbers)
+                    self._shelves[user] = shelf
+                    return Receipt(erased=erased)
+                case _:
+                    assert_never(doomed)
+
+    async def first_change(self, user: str, moment: int) -> int:
+        """The seq of the user's first change at `moment` or later."""
+        seqs = (change.seq for change in self._shelf(user).changes.values() if change.at >= moment)
+        return min(seqs, default=sys.maxsize)
+
+    async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
+        """The seqs of revisions in `writes` that retention may remove."""
+        return sorted(one.memory.seq for one in obsolete(self._shelf(user), bounds) if one.memory.seq in writes)
+
+    async def due(self) -> list[Due]:
+        """Everybody who ever wrote, and from when on there is something expired."""
+        return [
+            Due(
+                user=user,
+                writes=shelf.last_seq,
+                first_expiry=min(
+                    (m.expires_at for m in shelf.memories.values() if m.expires_at is not None), default=None
+                ),
+            )
+            for user, shelf in self._shelves.items()
+            if shelf.last_seq
+        ]
 
     def _shelf(self, user: str) -> Shelf:
         return self._shelves.get(user) or Shelf()

@@ -209,6 +209,7 @@ def connect(path: Path, mode: Literal["rw", "immutable"] = "rw", timeout: float 
 @asynccontextmanager
 async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
     """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it logs every statement with what it stores
     raw = aiosqlite.Connection(partial(connect, path, timeout=_STEP_MS / 1000), iter_chunk_size=64)
     with translated(path), anyio.CancelScope(shield=True):
         await raw

@@ -33,10 +33,14 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
             f"the file cannot grow ({said}): no space left, a quota, a limit on file sizes or a failing disk; "
             "nothing was written, make room and try again",
         )
-    if family in _CORRUPT:
-        return StoreCorrupt(path, f"the file is damaged or no database ({said}); {REMEDY}, nothing was changed")
     if family in _UNAVAILABLE:
         return StoreUnavailable(path, f"the file cannot be used ({said}); check its folder, owner and permissions")
+    return _damage(error, family, said, path)
+
+
+def _damage(error: sqlite3.Error, family: str, said: str, path: Path) -> StoreError:
+    if family in _CORRUPT:
+        return StoreCorrupt(path, f"the file is damaged or no database ({said}); {REMEDY}, nothing was changed")
     if family in _CONTRADICTION:  # the service looks first, so that in a sound file nothing is in the way
         return StoreCorrupt(path, f"what is stored contradicts itself ({said}); {REMEDY}, nothing was written")
     return StoreError(path, f"{type(error).__name__}: {said}; if that stays, {REMEDY}")

@@ -1,7 +1,8 @@
 """What searches need of one user's memories, as arrays: lengths, times and vectors. Words are in the file.
 
 An array index is a cache of the file, brought up to date before every use: with what the revisions say was written
-since, and anew after a reindex. So a search never sees a deleted memory, whichever process deleted it.
+since, and anew after a reindex or a forgetting, or where some of these revisions are gone. So a search never sees a
+deleted memory, whichever process deleted it.
 """
 
 import sqlite3
@@ -287,6 +288,10 @@ class IndexCache:
         """The index of `user` as it was used last, if it is still there."""
         return self._users.get(user)
 
+    def drop(self, user: str) -> None:
+        """Let go of what is held of a user who is not in the file any more."""
+        self._users.pop(user, None)
+
     async def current(self, user: str, head: sqlite3.Row) -> UserIndex:
         """The index of `user`, whose row of `users` is `head`, with all that `head` knows of."""
         async with self._lock:
@@ -332,7 +337,11 @@ class IndexCache:
         first = index.number << SEQUENCE_BITS
         since = {"after": first | index.seq, "end": first | head["last_seq"], "made_up": index.made_up}
         own = {"model": self._model, "first": first, "last": first | SEQUENCE_MASK}
-        index.apply(await self._reader.all("indexed_changes", since | own))
+        asked, written = since | own, head["last_seq"] - index.seq
+        found, left = await self._reader.in_turn(("indexed_changes", asked), ("revisions_left", asked))
+        if left[0]["count"] < written:
+            return await self._load(head)  # retention has removed what told that a memory is gone
+        index.apply(found)
         # Heads can arrive out of order: what a later one brought is known.
         index.seq = max(index.seq, head["last_seq"])
         index.made_up = max(index.made_up, head["made_up"])

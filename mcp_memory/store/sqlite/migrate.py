@@ -92,6 +92,16 @@ async def _advance(turns: Turns, applied: int, now: int) -> None:
             await _apply(turn, migration, now)
 
 
+async def schema_of(connection: Connection) -> int:
+    """How many migrations a file has that this version may write; 0 for an empty one.
+
+    Raises:
+        StoreTooNew: it belongs to another program, or to a version whose files this one must not write.
+        StoreError: the file cannot be read.
+    """
+    return await _applied(connection)
+
+
 async def settle(connection: Connection, turns: Turns, wanted: FileSettings) -> FileSettings:
     """What the file is indexed and embedded with. What nobody has chosen yet, `wanted` chooses for every process."""
     stored = await _stored(connection)

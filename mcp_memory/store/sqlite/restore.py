@@ -170,7 +170,7 @@ class Archive:
         return kept
 
     def _kept(self, live: sqlite3.Connection, real: Path, now: int) -> Backup | None:
-        if live.execute(QUERIES["objects"]).fetchone()[0] == 0:
+        if live.execute(QUERIES["count_objects"]).fetchone()[0] == 0:
             return None
         folder = folder_of(self._path)
         part = folder / f"{part_of(self._path, folder).name}-{REPLACED}"
@@ -252,7 +252,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _refuse(raw: sqlite3.Connection, path: Path) -> None:
-    objects, application = (raw.execute(QUERIES[name]).fetchone()[0] for name in ("objects", "application"))
+    objects, application = (raw.execute(QUERIES[name]).fetchone()[0] for name in ("count_objects", "application"))
     if objects and application != APPLICATION_ID:
         raise StoreTooNew(path, "this database belongs to another program; name another file with --database")
 

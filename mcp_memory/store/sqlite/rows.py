@@ -83,6 +83,7 @@ def change(row: sqlite3.Row) -> Change:
         summary=salvage.text(row["summary"]),
         undoes=salvage.maybe(_seq, row["undoes"]),
         undone_by=salvage.maybe(_seq, row["undone_by"]),
+        pruned=bool(row["pruned"]),
     )
 
 
@@ -100,7 +101,7 @@ def entry(row: sqlite3.Row, traces: Sequence[Trace]) -> Entry:
         undone_by=row["undone_by_id"],
         count=row["count"],
         traces=tuple(traces),
-        pruned=bool(row["pruned"]) or lost,
+        pruned=found.pruned or lost,
     )
 
 

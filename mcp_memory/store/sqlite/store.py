@@ -4,15 +4,31 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from mcp_memory.errors import StoreCorrupt
-from mcp_memory.models import Candidates, Change, Entry, Filter, Memory, Page, Past, Postings, Revision, Vector
-from mcp_memory.store.base import FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import rows, salvage
+from mcp_memory.models import (
+    Bounds,
+    Candidates,
+    Change,
+    Doomed,
+    Entry,
+    Filter,
+    Memory,
+    Page,
+    Past,
+    Postings,
+    Receipt,
+    Revision,
+    Vector,
+)
+from mcp_memory.store.base import Due, FileSettings, Holding, Unembedded
+from mcp_memory.store.sqlite import retention, rows, salvage
+from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -23,6 +39,7 @@ from mcp_memory.store.sqlite.connection import (
     prepare,
     warn_of_shared_folder,
 )
+from mcp_memory.store.sqlite.erase import Eraser
 from mcp_memory.store.sqlite.errors import REMEDY
 from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
 from mcp_memory.store.sqlite.migrate import check_head, check_turn, migrate, resettle, settle
@@ -31,19 +48,26 @@ from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
 if TYPE_CHECKING:
-    from mcp_memory.models import Booleans, Integers
+    from mcp_memory.models import Integers
 
 
 class SqliteStore:
     """Memories in one file; see `store.base.Store` for what each verb promises."""
 
     def __init__(
-        self, turns: Turns, reader: Connection, watch: Watch, settings: FileSettings, cache: IndexCache
+        self,
+        turns: Turns,
+        reader: Connection,
+        watch: Watch,
+        settings: FileSettings,
+        cache: IndexCache,
+        eraser: Eraser,
     ) -> None:
         self._turns = turns
         self._reader = reader
         self._watch = watch
         self._cache = cache
+        self._eraser = eraser
         self._analyzer = Analyzer(settings.languages)
         self.settings = settings
         self.written = anyio.Event()
@@ -91,7 +115,7 @@ class SqliteStore:
         filtered = await self._filtered(user, scope)
         index, held = await self._holding(user, terms, depth)
         if index is None:
-            return _nothing()
+            return nothing()
         # No await from here on: another task may write to the index in between.
         living = index.living(scope.now)
         documents = int(np.count_nonzero(living))
@@ -101,9 +125,9 @@ class SqliteStore:
             mean_length=float(lengths.mean()) if documents else 0.0,
             rows=index.rows,
             lengths=index.lengths,
-            kept=living if filtered is None else living & _kept(index, filtered),
+            kept=living if filtered is None else living & kept(index, filtered),
             updated=index.updated,
-            postings=_of_living(held, living),
+            postings=of_living(held, living),
             codes=index.codes,
             scales=index.scales,
             current=len(index.rows),
@@ -128,7 +152,7 @@ class SqliteStore:
         asked = json.dumps([*terms, *map(rows.repeated, terms)], ensure_ascii=False)
         found = await self._reader.all("past_candidates", _filter_parameters(user, scope) | {"terms": asked})
         if not found:
-            return _nothing()
+            return nothing()
         known = {row["seq"]: row for row in found}
         seqs = np.array(sorted(known), np.int64)
         again = {(row["term"] - len(terms), row["seq"]) for row in found if row["term"] >= len(terms)}
@@ -210,9 +234,13 @@ class SqliteStore:
     async def add_vectors(self, user: str, vectors: Sequence[tuple[Unembedded, Vector]]) -> None:
         """Keep vectors that were made up for."""
         async with self._turn(user) as (turn, head):
+            if head["number"] is None:
+                return  # erased meanwhile
             counted = await turn.single("make_up", {"number": head["number"]})
             for wording, vector in vectors:
-                place = {"number": head["number"], "row": wording.row, "version": wording.version}
+                place = {"number": head["number"], "row": wording.row} | wording.model_dump(
+                    include={"version", "content"}
+                )
                 made = rows.vector_parameters(vector, self.settings.model) | {"made_up": counted["made_up"]}
                 await turn.all("add_vector", place | made)
 
@@ -241,6 +269,23 @@ class SqliteStore:
             changed += await turn.all("reindex_wordings", {"indexed": wordings})
             if changed:
                 await turn.all("index_changed", place)
+
+    async def erase(self, doomed: Doomed, wait: float) -> Receipt:
+        """Erase something for good, from the file and its backups."""
+        return await self._eraser.erase(doomed, wait)
+
+    async def first_change(self, user: str, moment: int) -> int:
+        """The seq of the user's first change at `moment` or later."""
+        return await retention.first_change(self._reader, user, moment)
+
+    async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
+        """The seqs of revisions in `writes` that retention may remove."""
+        span = {"user": user, "first": writes.start, "last": writes.stop - 1}
+        return [row["seq"] for row in await self._reader.all("obsolete", span | bounds.model_dump())]
+
+    async def due(self) -> list[Due]:
+        """Everybody who ever wrote, and from when on there is something expired."""
+        return await retention.due(self._reader)
 
     @asynccontextmanager
     async def _turn(self, user: str) -> AsyncGenerator[tuple[Connection, sqlite3.Row]]:
@@ -281,6 +326,7 @@ class SqliteStore:
         asked = json.dumps([*terms, *(() if depth else map(rows.repeated, terms))], ensure_ascii=False)
         found = await self._reader.all("postings", {"user": user, "terms": asked, "depth": depth or -1})
         if not found:
+            self._cache.drop(user)
             return None, {}
         check_head(self._reader.path, found[0])
         index = await self._cache.current(user, found[0])
@@ -317,56 +363,16 @@ async def open_store(
     """
     warn_of_shared_folder(path)
     create_file(path)
-    async with open_connection(path, lock_timeout) as writer:
+    opened = partial(open_connection, lock_timeout=lock_timeout)
+    async with opened(path) as writer:
         turns = Turns(writer)
         await migrate(writer, turns, now)
         settings = await settle(writer, turns, wanted)
-        async with open_connection(path, lock_timeout) as reader:
+        async with opened(path) as reader:
             await prepare(reader)
             with open_watch(path) as watch:
-                yield SqliteStore(turns, reader, watch, settings, IndexCache(reader, settings.model, cache_bytes))
-
-
-def _kept(index: UserIndex, filtered: "Integers") -> "Booleans":
-    """Which memories of the index are among the rows that a filter keeps."""
-    import numpy as np
-
-    kept = np.zeros(len(index.rows), np.bool_)
-    kept[index.places(filtered)] = True
-    return kept
-
-
-def _of_living(held: Sequence[Held], living: "Booleans") -> Postings:
-    """The postings of each term in turn, without those of memories that are gone or expired."""
-    import numpy as np
-
-    if not held:
-        return _nothing().postings
-    places = np.concatenate([one.places for one in held])
-    terms = np.repeat(np.arange(len(held)), [len(one.places) for one in held])
-    repeated = np.concatenate([one.repeated for one in held])
-    if bool(living.all()):
-        return Postings(terms=terms, places=places, repeated=repeated)
-    alive = living[places]
-    return Postings(terms=terms[alive], places=places[alive], repeated=repeated[alive])
-
-
-def _nothing() -> Candidates:
-    import numpy as np
-
-    none = np.empty(0, np.int64)
-    return Candidates(
-        documents=0,
-        mean_length=0.0,
-        rows=none,
-        lengths=none,
-        kept=none.astype(np.bool_),
-        updated=none,
-        postings=Postings(terms=none, places=none, repeated=none.astype(np.bool_)),
-        codes=None,
-        scales=none.astype(np.float32),
-        current=0,
-    )
+                cache = IndexCache(reader, settings.model, cache_bytes)
+                yield SqliteStore(turns, reader, watch, settings, cache, Eraser(path, opened))
 
 
 def _below(before: int | None) -> int:

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.models import Bounds, Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows, salvage
 from mcp_memory.store.sqlite.connection import Connection
@@ -15,6 +15,8 @@ _FEW: Final = 100
 """So many steps of a change are handed over one by one, and waited for together."""
 _MANY: Final = 500
 """So many of the others at once: calls beside this one have their turn in between."""
+_PRUNED: Final = {"revisions": "row_id", "memories": "memory", "changes": "change"}
+"""The parameters of what removes revisions, and the columns of `prunable` that they list."""
 
 
 class SqliteTransaction:
@@ -91,7 +93,7 @@ class SqliteTransaction:
         return await self._change("change_by_id", {"id": change_id})
 
     async def latest_undoable(self) -> Change | None:
-        """The newest change that is not undone, not an undo and not the system's own."""
+        """The newest change that is not undone, not an undo and not the system's own, if something of it is left."""
         return await self._change("latest_undoable", {})
 
     async def revisions_of(self, change: Change) -> list[Revision]:
@@ -114,6 +116,16 @@ class SqliteTransaction:
         for revision in rows.revisions(found):
             histories.setdefault(revision.memory.row, []).append(revision)
         return histories
+
+    async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
+        """Remove for good those of these revisions that are obsolete; of their memories nothing else is there."""
+        asked = bounds.model_dump() | {"number": self._number, "seqs": json.dumps(list(seqs))}
+        found = await self._turn.all("prunable", asked)
+        if found:
+            gone = {name: json.dumps([row[at] for row in found]) for name, at in _PRUNED.items()}
+            own = gone | {"number": self._number}
+            await self._turn.in_turn(*((name, own) for name in ("remove_revisions", "mark_pruned", "leave_traces")))
+        return len(found)
 
     async def _memories(self, query: str, parameters: dict[str, Any]) -> list[Memory]:
         return [rows.memory(row) for row in await self._turn.all(query, parameters | {"number": self._number})]

@@ -38,7 +38,10 @@ def _load_queries() -> dict[str, str]:
     queries: dict[str, str] = {}
     for kind, name, body in zip(blocks[1::3], blocks[2::3], blocks[3::3], strict=True):
         text = re.sub(r"^--.*\n", "", body, flags=re.MULTILINE).strip()
-        (queries if kind == "name" else fragments)[name] = text
+        place = queries if kind == "name" else fragments
+        if name in place:
+            raise ValueError(f"queries.sql has two statements called {name}")
+        place[name] = text
     return {name: _expand(text, fragments) for name, text in queries.items()}
 
 

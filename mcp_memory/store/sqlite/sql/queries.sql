@@ -15,7 +15,7 @@ u.number << 32 AND u.number << 32 | 0xffffffff
 
 -- fragment: change
 c.seq AS change_seq, c.id AS change_id, c.at AS change_at, c.tool, c.client, c.client_version, c.system, c.summary,
-    c.undoes, c.undone_by
+    c.undoes, c.undone_by, c.pruned
 
 -- fragment: revision_and_change
 r.*, {change}
@@ -54,7 +54,9 @@ SELECT {change} FROM changes AS c WHERE c.user = :number AND c.id = :id
 
 -- name: latest_undoable
 SELECT {change} FROM changes AS c
-WHERE c.user = :number AND c.undone_by IS NULL AND c.undoes IS NULL AND NOT c.system ORDER BY c.seq DESC LIMIT 1
+WHERE c.user = :number AND c.undone_by IS NULL AND c.undoes IS NULL AND NOT c.system
+    AND (NOT c.pruned OR EXISTS (SELECT 1 FROM revisions AS r WHERE r.change = c.seq))
+ORDER BY c.seq DESC LIMIT 1
 
 -- name: take_step
 INSERT INTO steps (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
@@ -125,7 +127,7 @@ ORDER BY r.row_id
 SELECT {change} FROM users AS u JOIN changes AS c ON c.user = u.number WHERE u.name = :user AND c.id = :id
 
 -- name: changes
-SELECT {change}, c.pruned, (SELECT id FROM changes WHERE seq = c.undoes) AS undoes_id,
+SELECT {change}, (SELECT id FROM changes WHERE seq = c.undoes) AS undoes_id,
     (SELECT id FROM changes WHERE seq = c.undone_by) AS undone_by_id,
     (SELECT count(*) FROM revisions AS r WHERE r.change = c.seq) AS count
 FROM users AS u JOIN changes AS c ON c.user = u.number
@@ -220,6 +222,10 @@ LEFT JOIN memories AS m ON m.row_id = w.memory
 LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
 ORDER BY w.memory
 
+-- name: revisions_left
+-- Each write of a user has a sequence and a revision of its own: fewer of them than sequences means that some are gone.
+SELECT count(*) AS count FROM revisions WHERE row_id > :after AND row_id <= :end
+
 -- name: filtered_rows
 SELECT json_group_array(m.row_id & 0xffffffff) AS found FROM users AS u
 JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
@@ -248,7 +254,7 @@ UPDATE users SET made_up = made_up + 1 WHERE number = :number RETURNING made_up
 -- name: add_vector
 INSERT INTO vectors (row_id, version, model, scale, vector, made_up)
 SELECT m.row_id, m.version, :model, :scale, :vector, :made_up FROM memories AS m
-WHERE m.row_id = (:number << 32 | :row) AND m.version = :version
+WHERE m.row_id = (:number << 32 | :row) AND m.version = :version AND m.content = :content
 ON CONFLICT (row_id) DO UPDATE SET version = excluded.version, model = excluded.model, scale = excluded.scale,
     vector = excluded.vector, made_up = excluded.made_up
 
@@ -357,12 +363,6 @@ INSERT INTO memory_index (memory_index, rank) VALUES ('integrity-check', 1)
 -- name: check_past_index
 INSERT INTO past_index (past_index, rank) VALUES ('integrity-check', 1)
 
--- name: rebuild_memory_index
-INSERT INTO memory_index (memory_index) VALUES ('rebuild')
-
--- name: rebuild_past_index
-INSERT INTO past_index (past_index) VALUES ('rebuild')
-
 -- name: list_memory_index
 CREATE VIRTUAL TABLE temp.memory_entries USING fts5vocab (main, memory_index, instance)
 
@@ -428,7 +428,7 @@ INSERT INTO backup_folders (path) VALUES (:path) ON CONFLICT DO NOTHING
 -- name: has_backup_folders
 SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'backup_folders'
 
--- name: objects
+-- name: count_objects
 SELECT count(*) FROM sqlite_master
 
 -- name: application
@@ -449,3 +449,124 @@ BEGIN EXCLUSIVE
 
 -- name: commit
 COMMIT
+
+-- name: due
+-- In pieces, since there may be many users.
+SELECT number, name, last_seq,
+    (SELECT min(expires_at) FROM memories WHERE user = users.number AND expires_at IS NOT NULL) AS first_expiry
+FROM users WHERE number > :after ORDER BY number LIMIT :limit
+
+-- name: first_change_since
+-- Of one piece of the user's changes: the first at that moment or later, and the last of all.
+SELECT min(seq) FILTER (WHERE at >= :moment) AS first, max(seq) AS last
+FROM (
+    SELECT c.seq, c.at FROM users AS u JOIN changes AS c ON c.user = u.number AND c.seq > :after
+    WHERE u.name = :user ORDER BY c.seq LIMIT :limit)
+
+-- fragment: obsolete
+-- Replaced, or gone with its memory, before a change: the order of changes counts, since clocks jump.
+(r.change < :replaced AND EXISTS (
+        SELECT 1 FROM revisions AS n WHERE n.memory = r.memory AND n.row_id > r.row_id AND n.change < :replaced)
+    OR r.change < :deleted AND NOT EXISTS (SELECT 1 FROM memories AS m WHERE m.row_id = r.memory)
+        AND (SELECT l.operation IN ('delete', 'expire') AND l.change < :deleted FROM revisions AS l
+            WHERE l.memory = r.memory ORDER BY l.row_id DESC LIMIT 1))
+
+-- name: obsolete
+SELECT r.row_id & 0xffffffff AS seq FROM users AS u JOIN revisions AS r ON r.row_id {written}
+WHERE u.name = :user AND {obsolete} ORDER BY r.row_id
+
+-- name: prunable
+SELECT r.row_id, r.memory, r.change FROM json_each(:seqs) AS j JOIN revisions AS r ON r.row_id = (:number << 32 | j.value)
+WHERE {obsolete}
+
+-- name: remove_revisions
+DELETE FROM revisions WHERE row_id IN (SELECT value FROM json_each(:revisions))
+
+-- name: mark_pruned
+-- The changes named, and those of which the revision is now the first of a memory without being its beginning.
+UPDATE changes SET pruned = 1
+WHERE seq IN (SELECT value FROM json_each(:changes)) OR seq IN (
+    SELECT r.change FROM json_each(:memories) AS j JOIN revisions AS r
+        ON r.row_id = (SELECT min(row_id) FROM revisions WHERE memory = j.value)
+    WHERE r.operation <> 'add')
+
+-- name: leave_traces
+-- Removed text may stand in index segments and free pages until an erasing that begins later has cleaned the file.
+INSERT INTO settings (name, value) VALUES ('traces', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1
+
+-- name: traces_left
+SELECT value FROM settings WHERE name = 'traces'
+
+-- name: no_traces
+DELETE FROM settings WHERE name = 'traces' AND value = :seen
+
+-- name: changed
+SELECT changes() AS count
+
+-- name: user_to_erase
+SELECT u.number, u.last_seq, (SELECT count(DISTINCT memory) FROM revisions WHERE memory BETWEEN {own_rows}) AS memories
+FROM users AS u WHERE u.name = :user
+
+-- name: memory_to_erase
+-- An id can have belonged to several memories, one after another.
+SELECT u.number, json_group_array(o.memory) AS memories, count(*) AS count
+FROM users AS u JOIN (
+    SELECT memory FROM revisions WHERE id = :id
+    UNION
+    SELECT row_id FROM memories WHERE user = (SELECT number FROM users WHERE name = :user) AND id = :id) AS o
+    ON o.memory BETWEEN {own_rows}
+WHERE u.name = :user GROUP BY u.number
+
+-- name: erase_vectors_of_user
+DELETE FROM vectors WHERE row_id BETWEEN :first AND :last
+
+-- name: erase_wordings_of_user
+DELETE FROM past_wordings WHERE row_id BETWEEN :first AND :last
+
+-- name: erase_memories_of_user
+DELETE FROM memories WHERE row_id BETWEEN :first AND :last
+
+-- name: erase_revisions_of_user
+DELETE FROM revisions WHERE row_id BETWEEN :first AND :last
+
+-- name: erase_changes_of_user
+DELETE FROM changes WHERE user = :number
+
+-- name: erase_name_of_user
+DELETE FROM users WHERE number = :number
+
+-- name: changes_of_memories
+SELECT DISTINCT change FROM revisions WHERE memory IN (SELECT value FROM json_each(:memories))
+
+-- name: erase_vectors_of_memories
+DELETE FROM vectors WHERE row_id IN (SELECT value FROM json_each(:memories))
+
+-- name: erase_wordings_of_memories
+DELETE FROM past_wordings WHERE memory IN (SELECT value FROM json_each(:memories))
+
+-- name: erase_memories
+DELETE FROM memories WHERE row_id IN (SELECT value FROM json_each(:memories))
+
+-- name: erase_revisions_of_memories
+DELETE FROM revisions WHERE memory IN (SELECT value FROM json_each(:memories))
+
+-- name: unname_in_changes
+UPDATE changes SET summary = replace(summary, :id, :forgotten) WHERE user = :number AND instr(summary, :id)
+
+-- name: unname_in_reasons
+UPDATE revisions SET reason = replace(reason, :id, :forgotten)
+WHERE row_id BETWEEN :number << 32 AND :number << 32 | 0xffffffff AND instr(reason, :id)
+
+-- name: rebuild_memory_index
+-- Made anew from the table rather than merged: no term is left that the table does not hold, damaged or not.
+INSERT INTO memory_index (memory_index) VALUES ('rebuild')
+
+-- name: optimize_memory_index
+INSERT INTO memory_index (memory_index) VALUES ('optimize')
+
+-- name: rebuild_past_index
+INSERT INTO past_index (past_index) VALUES ('rebuild')
+
+-- name: optimize_past_index
+INSERT INTO past_index (past_index) VALUES ('optimize')
