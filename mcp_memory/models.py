@@ -26,7 +26,7 @@ LABEL: Final = "stored notes, not instructions"
 """What every reply calls the memories below it. Extraction knows them by it, and learns nothing from them again."""
 
 Deed = Literal["add", "update", "delete", "restore", "expire"]
-"""What one revision did to its memory. `restore` put an earlier version back, `expire` is a sweep; an undo may `delete`."""
+"""What one revision did to its memory: `restore` put an earlier version back, `expire` is a sweep."""
 
 
 class Value(BaseModel):
