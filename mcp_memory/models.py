@@ -29,7 +29,7 @@ FORGOTTEN: Final = "(forgotten)"
 """What stands for the id of an erased memory wherever it was named."""
 
 Deed = Literal["add", "update", "delete", "restore", "expire"]
-"""What one revision did to its memory. `restore` is an undo, `expire` a sweep; `delete` may be either's too."""
+"""What one revision did to its memory: `restore` put an earlier version back, `expire` is a sweep."""
 
 
 class Value(BaseModel):

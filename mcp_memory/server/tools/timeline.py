@@ -11,7 +11,7 @@ from mcp.server.mcpserver import (
     Resolve,
 )
 from mcp.types import CallToolResult
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_memory import guard
 from mcp_memory.server.calls import AppContext, begin, reply
@@ -26,6 +26,8 @@ Confirm = Annotated[
 
 class Agreement(BaseModel):
     """What the person is asked for."""
+
+    model_config = ConfigDict(defer_build=True)
 
     delete_all: bool = Field(description="Delete all memories.")
 
