@@ -7,6 +7,7 @@ from typing import Final
 
 import anyio
 
+from mcp_memory import keys
 from mcp_memory.clock import Clock, SystemClock, zone_named
 from mcp_memory.config import Config
 from mcp_memory.embed.base import Embedder
@@ -16,6 +17,7 @@ from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction.extractor import Extractor
 from mcp_memory.extraction.summarize import Summarizer
 from mcp_memory.llm.openai import OpenAIModel
+from mcp_memory.models import Rewritten
 from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Reindexed
@@ -175,6 +177,18 @@ async def reindex_store(config: Config, tell: Tell) -> Reindexed:
         return await reindex(store, embedder, wanted, tell, min(settings.batch, BATCH))
 
 
+def rewrite_store(config: Config, old: keys.Key | None, new: keys.Key | None) -> Rewritten:
+    """Give the file of `config`, which `old` opens, the key `new`; None is no encryption. Blocks, and stops on Ctrl-C.
+
+    Raises:
+        ConfigError: SQLCipher is not installed.
+        StoreError: the file is in use, or cannot be opened with `old` or copied; it is as it was.
+    """
+    from mcp_memory.store.sqlite import rewrite  # noqa: PLC0415 - as in open_store
+
+    return rewrite(config.path(), old, new)
+
+
 def _bulk_embedder(config: EmbeddingConfig) -> Embedder | None:
     match config.provider:
         case "builtin":
@@ -213,5 +227,6 @@ async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
         from mcp_memory.store.sqlite import open_store as open_sqlite  # noqa: PLC0415
 
         cache = config.search.cache_mb << 20
-        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout, wanted, cache) as store:
+        key = await keys.find(config.encryption)
+        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout, wanted, cache, key) as store:
             yield store

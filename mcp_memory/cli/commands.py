@@ -10,7 +10,7 @@ from typing import BinaryIO, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import conversations, memories, optimizing
+from mcp_memory.cli import conversations, encryption, memories, optimizing
 from mcp_memory.cli.options import EPILOG, OPTIONS, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
@@ -159,6 +159,11 @@ def demo() -> None:
     from mcp_memory.cli.demo import run  # noqa: PLC0415 - as above
 
     run()
+
+
+main.add_command(encryption.encrypt)
+main.add_command(encryption.decrypt)
+main.add_command(encryption.rekey)
 
 
 def _listed(given: str) -> list[str]:

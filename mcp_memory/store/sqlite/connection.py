@@ -20,18 +20,18 @@ from typing import Any, Final, TypeVar
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 from anyio.lowlevel import checkpoint
 
 from mcp_memory.errors import StoreBusy, StoreUnavailable
-from mcp_memory.store.sqlite.errors import translated
+from mcp_memory.keys import Key
+from mcp_memory.store.sqlite.errors import database_errors, translated
+from mcp_memory.store.sqlite.opening import connect
 from mcp_memory.store.sqlite.sql import QUERIES
 
 _Result = TypeVar("_Result")
 
 _SYNCED: Final = ("Dropbox", "OneDrive", "Google Drive", "GoogleDrive", "iCloud", "Mobile Documents", "Nextcloud")
-
-_DAMAGED_TOO: Final = partial(str, encoding="utf-8", errors="replace")
-"""Reads text with broken bytes as well: its checksum tells, and one damaged memory hides no other."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +43,16 @@ class Connection:
     """One aiosqlite connection that runs named statements, waits for other processes and raises our errors.
 
     `lock_timeout` is how many seconds a statement may wait for a lock: a write for its turn, a read while another
-    process recovers or converts the file.
+    process recovers or converts the file. `file` is the identity of what stood at `path` just before it was opened.
     """
 
-    def __init__(self, raw: aiosqlite.Connection, path: Path, lock_timeout: float) -> None:
+    def __init__(
+        self, raw: aiosqlite.Connection, path: Path, lock_timeout: float, file: tuple[int, int] | None = None
+    ) -> None:
         self._raw = raw
         self._lock_timeout = lock_timeout
         self.path = path
+        self.file = file or _identity(path)
 
     async def all(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
         """Every row of the statement called `name`."""
@@ -81,7 +84,7 @@ class Connection:
 
     async def script(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Every row of a statement that has no name: a pragma, or a step of a migration."""
-        return await self._patiently(partial(self._run, statement, parameters), self.deadline())
+        return await _patiently(partial(self._run, statement, parameters), self.deadline())
 
     def deadline(self) -> float:
         """When, on anyio's clock, a statement that starts to wait now has waited long enough."""
@@ -93,7 +96,7 @@ class Connection:
         Raises:
             StoreBusy: the lock was not free in time.
         """
-        await self._patiently(self._begin, deadline)
+        await _patiently(self._begin, deadline)
         await checkpoint()
 
     async def commit(self) -> None:
@@ -115,15 +118,6 @@ class Connection:
         with translated(self.path):
             return list(await self._raw.execute_fetchall(statement, parameters))
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
-        while True:
-            try:
-                return await attempt()
-            except StoreBusy:
-                if anyio.current_time() >= deadline:
-                    raise
-                await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
-
 
 class Watch:
     """Tells whether anything was committed to the file since it was asked before.
@@ -139,7 +133,7 @@ class Watch:
         """A number that stays the same until somebody commits; None where it cannot be told at the moment."""
         try:
             return self._raw.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
+        except database_errors():
             return None
 
 
@@ -148,7 +142,7 @@ class Turns:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._file = _identity(connection.path)
+        self._file = connection.file
         self._lock = anyio.Lock()
 
     @asynccontextmanager
@@ -187,29 +181,47 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @asynccontextmanager
-async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
-    """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
-    uri = f"{path.as_uri()}?mode=rw"
-    raw = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_STEP_MS / 1000)
-    with translated(path), anyio.CancelScope(shield=True):
-        await raw
+async def open_connection(path: Path, lock_timeout: float, key: Key | None = None) -> AsyncGenerator[Connection]:
+    """A connection to the existing file at the absolute `path`, closed at the end; see `opening.connect`."""
+    # Taken before: if the file is exchanged meanwhile, the connection must not pass for one to its successor.
+    file = _identity(path)
+    raw = await _patiently(partial(_opened, path, key), anyio.current_time() + lock_timeout)
     try:
         await checkpoint()
-        raw.row_factory = sqlite3.Row
-        raw.text_factory = _DAMAGED_TOO
-        yield Connection(raw, path, lock_timeout)
+        yield Connection(raw, path, lock_timeout, file)
     finally:
         with anyio.CancelScope(shield=True):
             await raw.close()
 
 
 @contextmanager
-def open_watch(path: Path) -> Generator[Watch]:
+def open_watch(path: Path, key: Key | None = None) -> Generator[Watch]:
     """A watch over the existing file at the absolute `path`; closed at the end."""
     with translated(path):
-        raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)
+        raw = connect(path, key, 0)
     with closing(raw):
         yield Watch(raw)
+
+
+async def _opened(path: Path, key: Key | None) -> aiosqlite.Connection:
+    # Not by aiosqlite itself: where that fails, its thread tells of its end a loop that may be closed by then.
+    connected: list[sqlite3.Connection] = []
+    raw = aiosqlite.Connection(connected.pop, iter_chunk_size=64)
+    with translated(path), anyio.CancelScope(shield=True):
+        connected.append(await anyio.to_thread.run_sync(partial(connect, path, key, _STEP_MS / 1000)))
+        await raw
+    return raw
+
+
+async def _patiently(attempt: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
+    """The result of `attempt`, which is repeated until `deadline` while another process has the lock."""
+    while True:
+        try:
+            return await attempt()
+        except StoreBusy:
+            if anyio.current_time() >= deadline:
+                raise
+            await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
 
 
 async def prepare(connection: Connection) -> None:

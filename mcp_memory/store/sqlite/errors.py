@@ -1,6 +1,7 @@
-"""The one place where SQLite's errors become ours."""
+"""The one place where SQLite's and SQLCipher's errors become ours."""
 
 import sqlite3
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +14,27 @@ _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
 _UNAVAILABLE = {"SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR", "SQLITE_AUTH", "SQLITE_NOLFS"}
 
 
-def translate(error: sqlite3.Error, path: Path) -> StoreError:
-    """Our error for SQLite's `error` about the file at `path`."""
+def database_errors() -> tuple[type[Exception], ...]:
+    """What a connection raises: SQLCipher, once it has been loaded, has classes of its own."""
+    cipher = sys.modules.get("sqlcipher3.dbapi2")
+    return (sqlite3.Error,) if cipher is None else (sqlite3.Error, cipher.Error)
+
+
+def translate(error: Exception, path: Path) -> StoreError:
+    """Our error for one of SQLite's or SQLCipher's about the file at `path`."""
     family, said = _family(error), " ".join(str(error).split())
     if family in _BUSY:
         return StoreBusy(path, "another process is writing for too long; nothing was written, try again")
     if family in _FULL:
         return StoreFull(path, "no space left on the device; nothing was written, free some space and try again")
-    if family in _CORRUPT:
+    if family == "SQLITE_NOTADB":
         return StoreCorrupt(
-            path, f"the file is damaged or no database ({said}); move it away or restore a copy, nothing was changed"
+            path,
+            f"the file is encrypted, damaged or no database ({said}); name its key under [encryption] in the settings, "
+            "or move it away or restore a copy, nothing was changed",
         )
+    if family in _CORRUPT:
+        return StoreCorrupt(path, f"the file is damaged ({said}); move it away or restore a copy, nothing was changed")
     if family in _UNAVAILABLE:
         return StoreUnavailable(path, f"the file cannot be used ({said}); check its folder, owner and permissions")
     return StoreError(path, f"{type(error).__name__}: {said}")
@@ -31,10 +42,10 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
 
 @contextmanager
 def translated(path: Path) -> Generator[None]:
-    """Turns SQLite's errors inside the block into ours."""
+    """Turns SQLite's and SQLCipher's errors inside the block into ours."""
     try:
         yield
-    except sqlite3.Error as error:
+    except database_errors() as error:
         raise translate(error, path) from error
     except UnicodeDecodeError as error:  # SQLite's message quotes a damaged name, and sqlite3 cannot read it
         raise StoreCorrupt(
@@ -42,7 +53,7 @@ def translated(path: Path) -> Generator[None]:
         ) from error
 
 
-def _family(error: sqlite3.Error) -> str:
+def _family(error: Exception) -> str:
     """The primary result code's name; extended codes such as SQLITE_IOERR_WRITE start with it."""
     name: str = getattr(error, "sqlite_errorname", "") or ""
     return "_".join(name.split("_")[:2])

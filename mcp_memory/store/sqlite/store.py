@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcp_memory.keys import Key
 from mcp_memory.models import Candidates, Filter, Memory, Page, Past, Postings, Revision, Vector
 from mcp_memory.store.base import FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import rows
@@ -271,24 +272,25 @@ async def open_store(
     lock_timeout: float,
     wanted: FileSettings = FileSettings(),  # noqa: B008 - a frozen value
     cache_bytes: int = 256 << 20,
+    key: Key | None = None,
 ) -> AsyncGenerator[SqliteStore]:
     """The store in the file at the absolute `path`, created or brought up to date where needed, and closed at the end.
 
     `lock_timeout` is how many seconds a write may wait for its turn, `wanted` what a new file starts with,
-    `cache_bytes` what searches may keep in memory.
+    `cache_bytes` what searches may keep in memory; with a `key` the file is encrypted.
 
     Raises:
         StoreError: the file cannot be used; it is left as it was.
     """
     warn_of_shared_folder(path)
     create_file(path)
-    async with open_connection(path, lock_timeout) as writer:
+    async with open_connection(path, lock_timeout, key) as writer:
         turns = Turns(writer)
         await migrate(writer, turns, now)
         settings = await settle(writer, turns, wanted)
-        async with open_connection(path, lock_timeout) as reader:
+        async with open_connection(path, lock_timeout, key) as reader:
             await prepare(reader)
-            with open_watch(path) as watch:
+            with open_watch(path, key) as watch:
                 yield SqliteStore(turns, reader, watch, settings, IndexCache(reader, settings.model, cache_bytes))
 
 

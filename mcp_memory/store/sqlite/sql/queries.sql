@@ -246,3 +246,26 @@ JOIN revisions AS r ON r.row_id = p.row_id
 JOIN changes AS c ON c.seq = p.superseded_by AND c.undone_by IS NULL
 JOIN memories AS m ON m.row_id = p.memory AND m.fingerprint <> p.fingerprint
 WHERE u.name = :user
+
+-- name: attach_copy
+ATTACH DATABASE :uri AS copy KEY :key
+
+-- name: export_copy
+SELECT sqlcipher_export('copy')
+
+-- name: definitions
+SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name
+
+-- name: stored_tables
+-- Those that hold rows themselves; a virtual table keeps its own in others.
+SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 ORDER BY name
+
+-- name: every_row
+-- :table is replaced by the quoted name of a table; a name cannot be a parameter.
+SELECT * FROM :table
+
+-- name: everything_counted
+SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM memories), (SELECT count(*) FROM revisions)
+
+-- name: named_folders
+SELECT path FROM backup_folders

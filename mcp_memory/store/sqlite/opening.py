@@ -1,0 +1,114 @@
+"""How a file is opened, with a key or without one: every connection there is comes from here.
+
+A file with a key is SQLCipher's, version 4, with its defaults, so that any other program that knows SQLCipher opens it
+with the same key. SQLite and SQLCipher are two libraries, and neither knows of the other's locks within one process:
+a process must never have one file open by both.
+"""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from mcp_memory.errors import ConfigError, StoreUnavailable
+from mcp_memory.keys import Key
+from mcp_memory.store.sqlite.errors import database_errors
+
+HEADER: Final = b"SQLite format 3\0"
+"""How a file begins that is not encrypted. One that is begins with 16 bytes of chance: the salt of its key."""
+
+_DAMAGED_TOO: Final = partial(str, encoding="utf-8", errors="replace")
+"""Reads text with broken bytes as well: its checksum tells, and one damaged memory hides no other."""
+
+_NO_KEY: Final = "00" * 32
+
+
+def connect(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
+    """A connection to the existing file at the absolute `path`, for one thread at a time.
+
+    `timeout` is how many seconds SQLite itself waits for a lock. With a key an empty file gets its salt, so that
+    whoever opens it next has the same; any other file stays as it is.
+
+    Raises:
+        ConfigError: there is a key, but no SQLCipher.
+        StoreUnavailable: the file is not encrypted, or not with this key.
+        sqlite3.Error: it cannot be opened; with a key, sqlcipher3's own class of that name.
+    """
+    if key is not None:
+        return connect_cipher(path, key, timeout)
+    raw = sqlite3.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+    raw.row_factory = sqlite3.Row
+    raw.text_factory = _DAMAGED_TOO
+    return raw
+
+
+def connect_cipher(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
+    """The same by SQLCipher, also without a key: only it can copy from one kind of file to the other."""
+    while True:
+        raw = _bare(path, timeout)
+        empty = not path.stat().st_size
+        try:
+            if key is not None:
+                raw.execute(f'PRAGMA key = "{specification(path, key)}"')
+                if empty:
+                    raw.execute("PRAGMA journal_mode = WAL")
+            raw.execute("PRAGMA schema_version")
+        except database_errors() as error:
+            raw.close()
+            if key is None or getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
+                raise
+            if not empty:  # else another process has given it another salt meanwhile
+                raise StoreUnavailable(
+                    path,
+                    "the key does not open the file: it is not the file's, or the file is damaged; nothing was changed",
+                ) from error
+        except BaseException:
+            raw.close()
+            raise
+        else:
+            return raw
+
+
+def specification(path: Path, key: Key) -> str:
+    """The key of the file at `path` with its salt, as SQLCipher takes it: it has nothing to derive then.
+
+    Raises:
+        StoreUnavailable: the file is not encrypted.
+    """
+    salt = beginning(path)
+    if salt == HEADER:
+        raise StoreUnavailable(
+            path, "the file is not encrypted, but a key is configured; run mcp-memory encrypt, or take the key away"
+        )
+    return f"x'{key.derived(salt).hex()}{salt.hex()}'"
+
+
+def beginning(path: Path) -> bytes:
+    """The first 16 bytes of the file; of an empty one, a new salt.
+
+    SQLCipher reads them: opening the file by other means would drop the locks that this process has on it.
+    """
+    raw = _bare(path, 0)
+    try:
+        raw.execute(f"PRAGMA key = \"x'{_NO_KEY}'\"")
+        return bytes.fromhex(raw.execute("PRAGMA cipher_salt").fetchone()[0])
+    finally:
+        raw.close()
+
+
+def _bare(path: Path, timeout: float) -> sqlite3.Connection:
+    """A connection of SQLCipher that has no key yet."""
+    try:
+        from sqlcipher3 import dbapi2  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError("an encrypted database needs a package: pip install 'mcp-memory[encryption]'") from error
+    raw = dbapi2.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+    raw.execute("PRAGMA cipher_log_level = NONE")  # else it writes to stderr what becomes an error anyway
+    raw.execute("PRAGMA temp_store = MEMORY")
+    raw.row_factory = dbapi2.Row
+    raw.text_factory = _DAMAGED_TOO
+    return raw
+
+
+def _uri(path: Path) -> str:
+    return f"{path.as_uri()}?mode=rw"
