@@ -14,6 +14,5 @@ def connect(
     *,
     timeout: float = ...,
     isolation_level: str | None = ...,
-    check_same_thread: bool = ...,
     uri: bool = ...,
 ) -> sqlite3.Connection: ...

@@ -20,10 +20,9 @@ from typing import Any, Final, TypeVar
 
 import aiosqlite
 import anyio
-import anyio.to_thread
 from anyio.lowlevel import checkpoint
 
-from mcp_memory.errors import StoreBusy, StoreUnavailable
+from mcp_memory.errors import McpMemoryError, StoreBusy, StoreUnavailable
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.errors import database_errors, translated
 from mcp_memory.store.sqlite.opening import connect
@@ -204,12 +203,23 @@ def open_watch(path: Path, key: Key | None = None) -> Generator[Watch]:
 
 
 async def _opened(path: Path, key: Key | None) -> aiosqlite.Connection:
-    # Not by aiosqlite itself: where that fails, its thread tells of its end a loop that may be closed by then.
-    connected: list[sqlite3.Connection] = []
-    raw = aiosqlite.Connection(connected.pop, iter_chunk_size=64)
-    with translated(path), anyio.CancelScope(shield=True):
-        connected.append(await anyio.to_thread.run_sync(partial(connect, path, key, _STEP_MS / 1000)))
+    failed: list[Exception] = []
+
+    def connected() -> sqlite3.Connection:
+        # It must not raise: aiosqlite's thread would tell of its end a loop that may be closed by then.
+        try:
+            return connect(path, key, _STEP_MS / 1000)
+        except (McpMemoryError, *database_errors()) as error:
+            failed.append(error)
+            return sqlite3.connect(":memory:")
+
+    raw = aiosqlite.Connection(connected, iter_chunk_size=64)
+    with anyio.CancelScope(shield=True):
         await raw
+        if failed:
+            await raw.close()
+            with translated(path):
+                raise failed[0]
     return raw
 
 

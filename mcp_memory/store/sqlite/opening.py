@@ -24,7 +24,7 @@ _NO_KEY: Final = "00" * 32
 
 
 def connect(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
-    """A connection to the existing file at the absolute `path`, for one thread at a time.
+    """A connection to the existing file at the absolute `path`, for the thread that asks.
 
     `timeout` is how many seconds SQLite itself waits for a lock. With a key an empty file gets its salt, so that
     whoever opens it next has the same; any other file stays as it is.
@@ -36,7 +36,7 @@ def connect(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
     """
     if key is not None:
         return connect_cipher(path, key, timeout)
-    raw = sqlite3.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+    raw = sqlite3.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout)
     raw.row_factory = sqlite3.Row
     raw.text_factory = _DAMAGED_TOO
     return raw
@@ -102,7 +102,7 @@ def _bare(path: Path, timeout: float) -> sqlite3.Connection:
         from sqlcipher3 import dbapi2  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigError("an encrypted database needs a package: pip install 'mcp-memory[encryption]'") from error
-    raw = dbapi2.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
+    raw = dbapi2.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout)
     raw.execute("PRAGMA cipher_log_level = NONE")  # else it writes to stderr what becomes an error anyway
     raw.execute("PRAGMA temp_store = MEMORY")
     raw.row_factory = dbapi2.Row
