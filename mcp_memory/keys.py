@@ -51,8 +51,8 @@ class Key:
         return "Key(...)"
 
 
-async def find(config: EncryptionConfig) -> Key | None:
-    """The key that `config` names; None where it names none.
+async def find(config: EncryptionConfig, patience: float = COMMAND_SECONDS) -> Key | None:
+    """The key that `config` names; None where it names none. `patience` is how many seconds a command may take.
 
     Raises:
         ConfigError: there is no key where it should be.
@@ -60,7 +60,7 @@ async def find(config: EncryptionConfig) -> Key | None:
     if config.key_env:
         return _key(config.key.get_secret_value(), f"the variable {config.key_env}, which encryption.key_env names,")
     if config.key_command:
-        return _key(await _printed(config.key_command), "what encryption.key_command prints")
+        return _key(await _printed(config.key_command, patience), "what encryption.key_command prints")
     if config.keyring:
         return _key(await anyio.to_thread.run_sync(partial(_kept, config.keyring)), "the key in the keyring")
     return None
@@ -72,15 +72,15 @@ def _key(secret: str, source: str) -> Key:
     return Key(secret)
 
 
-async def _printed(command: str) -> str:
+async def _printed(command: str, patience: float) -> str:
     """The first line that a command prints. Its own messages are thrown away: they may hold the key."""
     # Windows has no argument lists, but command lines that every program divides itself.
     arguments = command if os.name == "nt" else _divided(command)
     try:
-        with anyio.fail_after(COMMAND_SECONDS):
+        with anyio.fail_after(patience):
             done = await anyio.run_process(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     except TimeoutError as error:
-        raise ConfigError(f"encryption.key_command took more than {COMMAND_SECONDS:.0f} s; run it by hand") from error
+        raise ConfigError(f"encryption.key_command took more than {patience:g} s; run it by hand") from error
     except OSError as error:
         raise ConfigError(f"encryption.key_command cannot be run ({error.strerror}); name it by its path") from error
     if done.returncode:

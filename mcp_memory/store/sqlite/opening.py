@@ -6,6 +6,8 @@ a process must never have one file open by both.
 """
 
 import sqlite3
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,28 +47,41 @@ def connect(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
 def connect_cipher(path: Path, key: Key | None, timeout: float) -> sqlite3.Connection:
     """The same by SQLCipher, also without a key: only it can copy from one kind of file to the other."""
     while True:
-        raw = _bare(path, timeout)
-        empty = not path.stat().st_size
+        empty = path.exists() and not path.stat().st_size
+        specified = None if key is None else specification(path, key)
+        if specified is not None and not empty:
+            _check(path, specified, timeout)
         try:
-            if key is not None:
-                raw.execute(f'PRAGMA key = "{specification(path, key)}"')
-                if empty:
-                    raw.execute("PRAGMA journal_mode = WAL")
-            raw.execute("PRAGMA schema_version")
+            return _ready(path, specified, timeout, ["PRAGMA journal_mode = WAL"] if empty and specified else [])
         except database_errors() as error:
-            raw.close()
-            if key is None or getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
+            if not empty or _name(error) != "SQLITE_NOTADB":  # else another process has given it another salt meanwhile
                 raise
-            if not empty:  # else another process has given it another salt meanwhile
-                raise StoreUnavailable(
-                    path,
-                    "the key does not open the file: it is not the file's, or the file is damaged; nothing was changed",
-                ) from error
-        except BaseException:
-            raw.close()
+
+
+def _check(path: Path, specified: str, timeout: float) -> None:
+    """Raise where the key is not the file's, and leave also a log as it is that a killed process left behind."""
+    try:
+        _ready(path, specified, timeout, [], mode="ro").close()
+    except database_errors() as error:
+        if _name(error) != "SQLITE_NOTADB":
             raise
-        else:
-            return raw
+        raise StoreUnavailable(
+            path, "the key does not open the file: it is not the file's, or the file is damaged; nothing was changed"
+        ) from error
+
+
+def _ready(
+    path: Path, specified: str | None, timeout: float, statements: Sequence[str], mode: str = "rw"
+) -> sqlite3.Connection:
+    """A connection that can read the file."""
+    with ExitStack() as failed:
+        raw = failed.enter_context(closing(_bare(path, timeout, mode)))
+        if specified is not None:
+            raw.execute(f'PRAGMA key = "{specified}"')
+        for statement in (*statements, "PRAGMA schema_version"):
+            raw.execute(statement)
+        failed.pop_all()
+    return raw
 
 
 def specification(path: Path, key: Key) -> str:
@@ -88,21 +103,18 @@ def beginning(path: Path) -> bytes:
 
     SQLCipher reads them: opening the file by other means would drop the locks that this process has on it.
     """
-    raw = _bare(path, 0)
-    try:
+    with closing(_bare(path, 0, "ro")) as raw:
         raw.execute(f"PRAGMA key = \"x'{_NO_KEY}'\"")
         return bytes.fromhex(raw.execute("PRAGMA cipher_salt").fetchone()[0])
-    finally:
-        raw.close()
 
 
-def _bare(path: Path, timeout: float) -> sqlite3.Connection:
+def _bare(path: Path, timeout: float, mode: str) -> sqlite3.Connection:
     """A connection of SQLCipher that has no key yet."""
     try:
         from sqlcipher3 import dbapi2  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigError("an encrypted database needs a package: pip install 'mcp-memory[encryption]'") from error
-    raw = dbapi2.connect(_uri(path), uri=True, isolation_level=None, timeout=timeout)
+    raw = dbapi2.connect(_uri(path, mode), uri=True, isolation_level=None, timeout=timeout)
     raw.execute("PRAGMA cipher_log_level = NONE")  # else it writes to stderr what becomes an error anyway
     raw.execute("PRAGMA temp_store = MEMORY")
     raw.row_factory = dbapi2.Row
@@ -110,5 +122,9 @@ def _bare(path: Path, timeout: float) -> sqlite3.Connection:
     return raw
 
 
-def _uri(path: Path) -> str:
-    return f"{path.as_uri()}?mode=rw"
+def _uri(path: Path, mode: str = "rw") -> str:
+    return f"{path.as_uri()}?mode={mode}"
+
+
+def _name(error: Exception) -> str:
+    return getattr(error, "sqlite_errorname", "")

@@ -56,7 +56,9 @@ def rewrite(path: Path, old: Key | None, new: Key | None) -> Rewritten:
 
 
 def _rewritten(path: Path, old: Key | None, new: Key | None) -> Rewritten:
-    if old is None and path.stat().st_size and beginning(path) != HEADER:
+    if not path.stat().st_size:
+        raise _no_memories(path)
+    if old is None and beginning(path) != HEADER:
         raise StoreUnavailable(
             path, "the file is encrypted already, or no database; mcp-memory rekey gives it another key"
         )
@@ -88,16 +90,20 @@ def _alone(path: Path, key: Key | None) -> Generator[sqlite3.Connection]:
             path, "another process has the file open; close every client that uses it, then try again"
         ) from error
     with closing(source):
-        if source.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StoreUnavailable(path, "there are no memories in this file; name another one with --database")
         source.set_progress_handler(lambda: 0, 100_000)  # so that Ctrl-C is noticed
         yield source
+
+
+def _no_memories(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(path, "there are no memories in this file; name another one with --database")
 
 
 def _taken(path: Path, key: Key | None) -> sqlite3.Connection:
     with ExitStack() as failed:
         source = failed.enter_context(closing(connect_cipher(path, key, _PATIENCE)))
         source.row_factory, source.text_factory = None, bytes
+        if source.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise _no_memories(path)
         source.execute("PRAGMA locking_mode = EXCLUSIVE")
         mode = source.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
         if mode != b"delete":
