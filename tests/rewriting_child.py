@@ -1,7 +1,7 @@
 """A process that opens a file, adds a memory and closes it, without end. Run by `test_encryption_rewriting`."""
 
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 
 import anyio
@@ -13,13 +13,12 @@ from mcp_memory.models import Change, Memory, Step
 from mcp_memory.store.sqlite import open_store
 
 
-def hammer(database: str, secret: str, told: Connection, stop: Event) -> None:
-    """Add until `stop`; then `told` gets the ids of all that was acknowledged. Refusals are no acknowledgement."""
-    told.send("ready")
-    told.send(anyio.run(_hammer, Path(database), Key(secret) if secret else None, stop))
+def hammer(database: str, secret: str, told: Connection, stop: Event, some: Semaphore) -> None:
+    """Add until `stop`; then `told` gets the ids of all that was acknowledged, each of which released `some`."""
+    told.send(anyio.run(_hammer, Path(database), Key(secret) if secret else None, stop, some))
 
 
-async def _hammer(path: Path, key: Key | None, stop: Event) -> list[str]:
+async def _hammer(path: Path, key: Key | None, stop: Event, some: Semaphore) -> list[str]:
     clock, acknowledged = SystemClock(), list[str]()
     while not stop.is_set():
         memory_id = clock.new_id()
@@ -30,6 +29,8 @@ async def _hammer(path: Path, key: Key | None, stop: Event) -> list[str]:
                 async with store.transaction("alice") as turn:
                     await turn.record(change, [Step(operation="add", memory=memory)])
                 acknowledged.append(memory_id)
+                some.release()
         except McpMemoryError:
-            continue
+            pass
+        await anyio.sleep(0.03)  # without a pause nobody else would ever have the file alone
     return acknowledged

@@ -51,7 +51,7 @@ def with_key(config: Config, secret: str) -> Config:
 
 
 def environ_of(secret: str) -> dict[str, str]:
-    return {"KEY": secret, "MCP_MEMORY_ENCRYPTION_KEY_ENV": "KEY"}
+    return {"KEY": secret, "MCP_MEMORY_ENCRYPTION_KEY_ENV": "KEY", "MCP_MEMORY_USER": "alice"}
 
 
 def files_of(database: Path) -> dict[str, bytes]:
@@ -67,7 +67,7 @@ def readable_in(files: Mapping[str, bytes]) -> set[str]:
 
 
 async def fill(path: Path, secret: str = "") -> None:
-    plain = Config(database=str(path))
+    plain = Config(database=str(path), user="alice")
     async with connected(with_key(plain, secret) if secret else plain) as client:
         for fact in FACTS:
             await ok(client, "add_memory", **fact)
@@ -434,6 +434,7 @@ def test_the_key_comes_from_the_systems_keyring(tmp_path: Path, entry: str, told
         folder=tmp_path,
         environ={
             "MCP_MEMORY_ENCRYPTION_KEYRING": entry,
+            "MCP_MEMORY_USER": "alice",
             "PYTHON_KEYRING_BACKEND": "fixed_keyring.Fixed",
             "PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))),
         },
