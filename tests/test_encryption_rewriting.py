@@ -138,6 +138,9 @@ def test_backups_that_stay_as_they_were_are_named(path: Path) -> None:
             id="rekey with two",
         ),
         pytest.param(
+            RAW, ["rekey", "--new-keyring", "a"], environ_of(RAW), "written as service/user", id="half an entry"
+        ),
+        pytest.param(
             RAW, ["rekey", "--new-key-env", "KEY"], environ_of(RAW), "is the one that the file has", id="the same key"
         ),
         pytest.param(RAW, ["rekey", "--new-key-env", "NEW"], environ_of(RAW), "variable NEW", id="no new key"),

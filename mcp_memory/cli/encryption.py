@@ -52,6 +52,8 @@ def rekey(file: Path | None, database: str | None, new_key_env: str, new_key_com
     """
     if sum(map(bool, (new_key_env, new_key_command, new_keyring))) != 1:
         raise click.UsageError("name the new key by one of --new-key-env, --new-key-command and --new-keyring")
+    if new_keyring and not all(new_keyring.partition("/")):
+        raise click.UsageError("--new-keyring is written as service/user, such as mcp-memory/alice")
     loaded = config.here(file, {"database": database})
     old = _key(loaded)
     wanted = {"key_env": new_key_env, "key_command": new_key_command, "keyring": new_keyring}
