@@ -209,13 +209,13 @@ def environment() -> dict[str, str]:
 class PipeClient:
     """A server process and a legacy client on its bare pipes: one line out, one line in, nothing in between."""
 
-    def __init__(self, *module: str) -> None:
+    def __init__(self, *module: str, variables: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            env=environment(),
+            env=environment() | dict(variables or {}),
         )
         self._numbers = itertools.count()
         self.request("initialize", _INITIALIZE)

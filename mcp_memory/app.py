@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from mcp_memory import keys
 from mcp_memory.clock import Clock, SystemClock, zone_named
 from mcp_memory.config import Config
 from mcp_memory.embed.base import Embedder
@@ -16,6 +17,7 @@ from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction.extractor import Extractor
 from mcp_memory.extraction.summarize import Summarizer
 from mcp_memory.llm.openai import OpenAIModel
+from mcp_memory.models import Rewritten
 from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.backups import AutomaticBackups
@@ -111,12 +113,9 @@ class App:
     async def keep_backups(self) -> None:
         """In the background, back the file up after writes, as configured. Runs until it is cancelled."""
         await self._opened.wait()
-        every = self.config.backup.interval()
-        if self._store is not None and every is not None and not self.config.ephemeral:
-            from mcp_memory.store.sqlite.backup import SqliteBackups  # noqa: PLC0415 - as `open_store`
-
-            backups = SqliteBackups(self.config.path())
-            await AutomaticBackups(backups, self._clock, every, self.config.backup.keep).keep_making(self._store)
+        store, every = self._store, self.config.backup.interval()
+        if store is not None and store.backups is not None and every is not None:
+            await AutomaticBackups(store.backups, self._clock, every, self.config.backup.keep).keep_making(store)
 
     async def keep_swept(self) -> None:
         """In the background, remove what has expired or is no longer kept. Runs until it is cancelled."""
@@ -198,6 +197,18 @@ async def reindex_store(config: Config, tell: Tell) -> Reindexed:
         return await reindex(store, embedder, wanted, tell, min(settings.batch, BATCH))
 
 
+def rewrite_store(config: Config, old: keys.Key | None, new: keys.Key | None) -> Rewritten:
+    """Give the file of `config`, which `old` opens, the key `new`; None is no encryption. Blocks, and stops on Ctrl-C.
+
+    Raises:
+        ConfigError: SQLCipher is not installed.
+        StoreError: the file is in use, or cannot be opened with `old` or copied; it is as it was.
+    """
+    from mcp_memory.store.sqlite import rewrite  # noqa: PLC0415 - as in open_store
+
+    return rewrite(config.path(), old, new)
+
+
 def _bulk_embedder(config: EmbeddingConfig) -> Embedder | None:
     match config.provider:
         case "builtin":
@@ -220,11 +231,15 @@ def model_of(config: EmbeddingConfig) -> str:
             return ""
 
 
-def archive_of(config: Config) -> "Archive":
-    """The backups of the file that `config` names, for whoever asks for one."""
+async def archive_of(config: Config) -> "Archive":
+    """The backups of the file that `config` names, for whoever asks for one.
+
+    Raises:
+        ConfigError: its key cannot be had.
+    """
     from mcp_memory.store.sqlite.restore import Archive  # noqa: PLC0415 - as `open_store`
 
-    return Archive(config.path(), config.store.lock_timeout)
+    return Archive(config.path(), config.store.lock_timeout, await keys.find(config.encryption))
 
 
 @asynccontextmanager
@@ -243,5 +258,6 @@ async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
         from mcp_memory.store.sqlite import open_store as open_sqlite  # noqa: PLC0415
 
         cache = config.search.cache_mb << 20
-        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout, wanted, cache) as store:
+        key = await keys.find(config.encryption)
+        async with open_sqlite(config.path(), clock.now(), config.store.lock_timeout, wanted, cache, key) as store:
             yield store

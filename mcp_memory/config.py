@@ -19,6 +19,7 @@ from mcp_memory.models import Value
 from mcp_memory.sections import (
     BackupConfig,
     EmbeddingConfig,
+    EncryptionConfig,
     EndpointConfig,
     ExtractionConfig,
     LlmConfig,
@@ -82,6 +83,7 @@ class Config(Value):
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
     retention: RetentionConfig = RetentionConfig()
+    encryption: EncryptionConfig = EncryptionConfig()
 
     @field_validator("user")
     @classmethod
@@ -163,13 +165,15 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
             _put(merged, name, value)
             places[name] = f"--{name.replace('_', '-')}"
     try:
-        return _with_keys(Config.model_validate(merged), environ)
+        config = _with_keys(Config.model_validate(merged), environ)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
         within = [place for inner, place in places.items() if inner.startswith(f"{name}.")]
         place = places.get(name) or ", ".join(within) or f"{source}: {name}"
         raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+    _warn_of_unknown(environ, config)
+    return config
 
 
 def calm(environ: MutableMapping[str, str]) -> None:
@@ -224,9 +228,11 @@ def _settable(section: type[Value]) -> list[str]:
 
 def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
     sections: dict[str, EndpointConfig] = {"embedding": config.embedding, "llm": config.llm}
+    encryption = {"key": SecretStr(environ.get(config.encryption.key_env, ""))}
     keys = {name: SecretStr(environ.get(section.api_key_env, "")) for name, section in sections.items()}
     return config.model_copy(
         update={name: section.model_copy(update={"api_key": keys[name]}) for name, section in sections.items()}
+        | {"encryption": config.encryption.model_copy(update=encryption)}
     )
 
 
@@ -255,15 +261,21 @@ def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str,
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Settings from variables; an unknown one is warned of, since other programs use the same prefix."""
-    known = {variable(name): name for name in settings()}
+    """Settings from variables."""
     found: dict[str, Any] = {}
-    for name, value in environ.items():
-        if name in known:
-            found[known[name]] = [part.strip() for part in value.split(",")] if known[name] in _LISTS else value
-        elif name.startswith(PREFIX):
-            _log.warning("%s is no setting of mcp-memory%s; ignored", name, nearest(name, list(known)))
+    for name in settings():
+        if (value := environ.get(variable(name))) is not None:
+            found[name] = [part.strip() for part in value.split(",")] if name in _LISTS else value
     return found
+
+
+def _warn_of_unknown(environ: Mapping[str, str], config: Config) -> None:
+    """An unknown variable is no error, since other programs use the same prefix."""
+    known = [variable(name) for name in settings()]
+    keys = {config.encryption.key_env, config.embedding.api_key_env, config.llm.api_key_env}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known and name not in keys:
+            _log.warning("%s is no setting of mcp-memory%s; ignored", name, nearest(name, known))
 
 
 def _put(target: dict[str, Any], name: str, value: object) -> None:

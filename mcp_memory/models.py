@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -366,6 +367,16 @@ class LeftOut(Value):
 
     count: int
     reason: str
+
+
+class Rewritten(Value):
+    """What a file holds that was given another key, and the backups that are as they were: plain, or under a key."""
+
+    users: int
+    memories: int
+    revisions: int
+    plain_backups: tuple[Path, ...]
+    encrypted_backups: tuple[Path, ...]
 
 
 _digested: Final = attrgetter(

@@ -155,6 +155,29 @@ class RetentionConfig(Value):
     )
 
 
+class EncryptionConfig(Value):
+    """Where the key of an encrypted file is; with none of these the file is not encrypted."""
+
+    key_env: str = Field(default="", description="The variable that holds the key.")
+    key_command: str = Field(default="", description="A command line, run without a shell, that prints the key.")
+    keyring: str = Field(default="", description="The key's entry in the system's keyring: service/user.")
+    key: SecretStr = Field(default=SecretStr(""), exclude=True, description="From that variable; no setting.")
+
+    @field_validator("keyring")
+    @classmethod
+    def _entry(cls, entry: str) -> str:
+        service, _, user = entry.partition("/")
+        if entry and not (service and user):
+            raise ValueError(f"{entry!r} is no entry of a keyring; write it as service/user, such as mcp-memory/alice")
+        return entry
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(map(bool, (self.key_env, self.key_command, self.keyring))) > 1:
+            raise ValueError("encryption takes one of key_env, key_command and keyring")
+        return self
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """How an error about an unknown name goes on: the one that was probably meant, or else all there are."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

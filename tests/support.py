@@ -1,12 +1,15 @@
 """How tests use the public door: an in-process or stdio client, one call a line."""
 
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
 
@@ -16,6 +19,13 @@ from mcp_memory.config import Config
 from mcp_memory.models import LABEL
 from mcp_memory.server import build_server
 from mcp_memory.testing import FakeClock
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    """For tests that need a package of an extra: skipped where it is not installed, but in CI they fail then."""
+    skipped = find_spec(package) is None and not os.environ.get("CI")
+    return pytest.mark.skipif(skipped, reason=f"{package} is not installed: pip install --group dev")
+
 
 Mode = Literal["auto", "legacy"]
 

@@ -81,7 +81,7 @@ def test_a_backup_is_its_owners_alone_and_the_same_as_the_file(tmp_path: Path, p
 
 async def test_several_backups_in_one_second_are_several_files(path: Path) -> None:
     await remember(path, "Likes tea")
-    archive, now = archive_of(Config(database=str(path))), FakeClock().now()
+    archive, now = await archive_of(Config(database=str(path))), FakeClock().now()
     made = [(await archive.make(None, now)).path.name for _ in range(3)]
     assert made == [f"memory-20260301T12000{second}Z.db" for second in range(3)]
 
@@ -167,7 +167,7 @@ def test_a_backup_while_processes_write_has_all_that_was_acknowledged_before_it_
     path.parent.mkdir()
     writers = [start(path, f"Process {number}", 10_000) for number in range(4)]
     acknowledged: dict[str, int] = {}
-    archive = archive_of(Config(database=str(path)))
+    archive = anyio.run(archive_of, Config(database=str(path)))
     for attempt in range(5):
         for writer in writers:
             for _ in range(40):
@@ -215,7 +215,7 @@ async def test_a_backup_that_is_cancelled_half_way_leaves_nothing(path: Path) ->
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("CREATE TABLE ballast (bytes)")
         raw.executemany("INSERT INTO ballast VALUES (randomblob(100000))", [()] * 400)
-    archive = archive_of(Config(database=str(path)))
+    archive = await archive_of(Config(database=str(path)))
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(archive.make, None, 1)
@@ -230,7 +230,7 @@ async def test_a_name_that_looks_like_a_pattern_has_backups_of_its_own(path: Pat
     await remember(odd, "Likes tea")
     await remember(path, "Likes rice")
     for file in (odd, path):
-        await archive_of(Config(database=str(file))).make(None, 1)
+        await (await archive_of(Config(database=str(file)))).make(None, 1)
     assert [contents(one) for one in found(odd)] == [["Likes tea"]]
     assert [contents(one) for one in found(path)] == [["Likes rice"]]
 
@@ -241,7 +241,7 @@ async def test_only_one_process_makes_backups_at_a_time(path: Path) -> None:
         with pytest.raises(StoreBusy, match="another process is making a backup here"):
             async with claimed(path, folder_of(path), 0.05):
                 pass
-        backups = AutomaticBackups(SqliteBackups(path), FakeClock(FakeClock().now() * 2), DAY, 3)
+        backups = AutomaticBackups(SqliteBackups(path, None), FakeClock(FakeClock().now() * 2), DAY, 3)
         assert await backups.after_write() is None
     assert await backups.after_write() is None, "it is not tried again at once"
 
@@ -249,7 +249,7 @@ async def test_only_one_process_makes_backups_at_a_time(path: Path) -> None:
 @asynccontextmanager
 async def keeping(path: Path, clock: FakeClock, keep: int = 3) -> AsyncGenerator[AutomaticBackups]:
     await remember(path, "Likes tea", clock=clock)
-    yield AutomaticBackups(SqliteBackups(path), clock, DAY, keep)
+    yield AutomaticBackups(SqliteBackups(path, None), clock, DAY, keep)
 
 
 async def test_the_first_automatic_backup_is_due_one_interval_after_the_first_write(path: Path) -> None:
@@ -270,7 +270,7 @@ async def test_the_first_automatic_backup_is_due_one_interval_after_the_first_wr
 async def test_as_many_automatic_backups_are_kept_as_configured_and_all_others(path: Path) -> None:
     clock = FakeClock()
     async with keeping(path, clock, keep=2) as backups:
-        asked_for = await archive_of(Config(database=str(path))).make(None, clock.now())
+        asked_for = await (await archive_of(Config(database=str(path)))).make(None, clock.now())
         for _ in range(5):
             clock.advance(days=1)
             assert await backups.after_write() is not None
@@ -281,7 +281,7 @@ async def test_as_many_automatic_backups_are_kept_as_configured_and_all_others(p
 async def test_of_processes_that_share_a_file_one_makes_the_backup(path: Path) -> None:
     clock = FakeClock()
     async with keeping(path, clock) as first:
-        second = AutomaticBackups(SqliteBackups(path), clock, DAY, 3)
+        second = AutomaticBackups(SqliteBackups(path, None), clock, DAY, 3)
         clock.advance(days=2)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first.after_write)

@@ -43,7 +43,7 @@ async def remember(path: Path, *said: str) -> None:
 def backed_up(path: Path, *said: str, then: tuple[str, ...] = ()) -> Path:
     """A backup of a file that says this; `then` is written after it."""
     anyio.run(remember, path, *said)
-    copy = anyio.run(archive_of(Config(database=str(path))).make, None, NOW).path
+    copy = anyio.run(anyio.run(archive_of, Config(database=str(path))).make, None, NOW).path
     anyio.run(remember, path, *then)
     return copy
 
@@ -173,7 +173,7 @@ def test_another_programs_database_is_not_replaced(tmp_path: Path, path: Path) -
 async def test_a_file_in_use_is_not_replaced_and_its_client_goes_on(tmp_path: Path, path: Path) -> None:
     async with stdio("--database", str(path), "--user", "alice") as client:
         await ok(client, "add_memory", content="Likes tea")
-        await archive_of(Config(database=str(path))).make(None, NOW)
+        await (await archive_of(Config(database=str(path)))).make(None, NOW)
         await ok(client, "add_memory", content="Likes rice")
         arguments = ("restore-backup", "--yes", "--database", str(path))
         done = await anyio.to_thread.run_sync(lambda: run(*arguments, folder=tmp_path))
@@ -343,9 +343,9 @@ async def test_a_client_that_was_running_is_told_to_restart(path: Path) -> None:
     config = Config(database=str(path), user="alice")
     async with stdio("--database", str(path), "--user", "alice") as client:
         await ok(client, "add_memory", content="Likes tea")
-        made = await archive_of(config).make(None, NOW)
+        made = await (await archive_of(config)).make(None, NOW)
         with pytest.raises(StoreError, match="other processes use this file"):
-            await archive_of(config).restore(made, NOW)
+            await (await archive_of(config)).restore(made, NOW)
         if sys.platform != "win32":  # what a person may do by hand, against all advice
             made.path.replace(path)
             assert "restart this client" in await refused(client, "add_memory", content="Likes rice")

@@ -11,7 +11,6 @@ from mcp_memory.app import archive_of
 from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, loaded, settings
 from mcp_memory.clock import SystemClock, minute_in, zone_named
-from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.store.base import Backup
 
@@ -27,7 +26,8 @@ def backup(folder: Path | None, file: Path | None, database: str | None) -> None
     """
     configured = loaded(file, database=database)
     prepare(configured)
-    made = anyio.run(archive_of(configured).make, folder, SystemClock().now())
+    archive = anyio.run(archive_of, configured)
+    made = anyio.run(archive.make, folder, SystemClock().now())
     click.echo(f"Backed up to {made.path} ({_contents(made)})")
 
 
@@ -44,19 +44,15 @@ def restore_backup(name: str, file: Path | None, database: str | None, *, listed
     configured = loaded(file, database=database)
     if configured.ephemeral:
         raise ConfigError("with ephemeral = true there is no file to restore; set it to false")
-    zone = zone_named(configured.timezone)
+    zone, archive = zone_named(configured.timezone), anyio.run(archive_of, configured)
     if listed:
-        found = anyio.run(archive_of(configured).found)
+        found = anyio.run(archive.found)
         click.echo("\n".join(_line(one, zone) for one in reversed(found)) or "No backups yet: mcp-memory backup")
         return
-    chosen = anyio.run(archive_of(configured).named, name)
+    chosen = anyio.run(archive.named, name)
     if not yes:
         _ask(f"Replace {configured.path()} by {_line(chosen, zone)}?")
-    _restore(configured, chosen)
-
-
-def _restore(configured: Config, chosen: Backup) -> None:
-    done = anyio.run(archive_of(configured).restore, chosen, SystemClock().now())
+    done = anyio.run(archive.restore, chosen, SystemClock().now())
     click.echo(f"Restored {configured.path()} from {chosen.path} ({_contents(chosen)})")
     if done.kept is not None:
         click.echo(f"What was there before ({_contents(done.kept)}) is kept: {done.kept.path}")
@@ -82,3 +78,6 @@ def _contents(one: Backup) -> str:
 
 def _count(number: int, many: str, single: str) -> str:
     return f"{number:,} {single if number == 1 else many}"
+
+
+COMMANDS = (backup, restore_backup)

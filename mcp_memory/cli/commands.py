@@ -5,12 +5,12 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import BinaryIO, Final, get_args
 
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import backups, conversations, forgetting, history, memories, optimizing
+from mcp_memory.cli import backups, conversations, encryption, forgetting, history, memories, optimizing
 from mcp_memory.cli.options import EPILOG, OPTIONS, loaded, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
@@ -176,7 +176,8 @@ def demo() -> None:
     run()
 
 
-for command in (*history.COMMANDS, forgetting.forget, forgetting.forget_user, backups.backup, backups.restore_backup):
+COMMANDS: Final = (*history.COMMANDS, *forgetting.COMMANDS, *backups.COMMANDS, *encryption.COMMANDS)
+for command in COMMANDS:
     main.add_command(command)
 
 

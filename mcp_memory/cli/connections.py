@@ -16,16 +16,20 @@ from mcp_memory.clients.entries import Entry, entries
 from mcp_memory.clients.targets import TARGETS, Attempt, Target
 from mcp_memory.config import PREFIX, Config, load, variable
 from mcp_memory.errors import ConfigError
+from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.inspection import current
 
 _NONE: Final = "mcp-memory on a terminal says how to connect one"
 _PATIENCE: Final = 60.0
 
 
-async def connections(config: Config, environ: Mapping[str, str], started: Callable[[], None]) -> list[Check]:
+async def connections(
+    config: Config, key: Key | None, environ: Mapping[str, str], started: Callable[[], None]
+) -> list[Check]:
     """One check for each entry of a client that starts mcp-memory, and for each file that cannot be read.
 
-    `started` is called when the process that tries them is at work: it takes longest of all.
+    `key` opens the file of `config`. `started` is called when the process that tries them is at work, since it takes
+    longest of all.
     """
     places = folders(sys.platform, Path.home(), Path.cwd(), environ)
     found = [one for client in CLIENTS for one in entries(client, places, environ)]
@@ -36,7 +40,7 @@ async def connections(config: Config, environ: Mapping[str, str], started: Calla
         titles = some([client.title for client in CLIENTS], len(CLIENTS))
         return [*checks, warn("clients", f"none of {titles} starts mcp-memory here", _NONE)]
     used = [entry for entry in there if not (entry.off or entry.unknown())]
-    attempts = dict(zip(map(_key, used), await _tried(used, config, environ, started), strict=True))
+    attempts = dict(zip(map(_key, used), await _tried(used, config, key, environ, started), strict=True))
     return [*checks, *(_check(entry, attempts.get(_key(entry)), config, environ) for entry in there)]
 
 
@@ -49,10 +53,14 @@ def _unread(error: ConfigError) -> Check:
 
 
 async def _tried(
-    used: list[Entry], config: Config, environ: Mapping[str, str], started: Callable[[], None]
+    used: list[Entry],
+    config: Config,
+    key: Key | None,
+    environ: Mapping[str, str],
+    started: Callable[[], None],
 ) -> list[Attempt]:
     """How each entry went. What would make or migrate a file is started without one: this only looks."""
-    targets = tuple([await _target(entry, config, environ) for entry in used])
+    targets = tuple([await _target(entry, config, key, environ) for entry in used])
     try:
         with anyio.fail_after(_PATIENCE):
             said, errors = await _ran(TARGETS.dump_json(targets), started)
@@ -79,10 +87,10 @@ async def _ran(targets: bytes, started: Callable[[], None]) -> tuple[bytes, byte
         return said.read(), errors.read()
 
 
-async def _target(entry: Entry, config: Config, environ: Mapping[str, str]) -> Target:
+async def _target(entry: Entry, config: Config, key: Key | None, environ: Mapping[str, str]) -> Target:
     env = dict(entry.env)
     file = _database(entry, environ)
-    if file is not None and not await current(file):
+    if file is not None and not await current(file, key if file == config.path() else None):
         env[variable("ephemeral")] = "true"
     return Target(command=entry.command, args=entry.args, env=env, cwd=str(entry.cwd), user=config.user)
 

@@ -18,15 +18,17 @@ import anyio
 import click
 from anyio.abc import TaskStatus
 
-from mcp_memory import __version__, config
+from mcp_memory import __version__, config, keys
 from mcp_memory.app import embedder_of, model_of
 from mcp_memory.checks import Check, Outcome, fail, ok, warn
 from mcp_memory.cli.connections import connections
 from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError
+from mcp_memory.keys import Key
 from mcp_memory.llm.openai import OpenAIModel
 from mcp_memory.models import Value
+from mcp_memory.sections import EncryptionConfig
 from mcp_memory.service import health
 from mcp_memory.store.base import FileSettings
 from mcp_memory.store.sqlite.inspection import inspect
@@ -107,22 +109,36 @@ class _Shown:
 async def _examine(loaded: Config, first: list[Check], wish: Wish, environ: Mapping[str, str], shown: _Shown) -> None:
     for check in first:
         shown.tell(check)
+    key = await _key(loaded, shown.tell)
     if wish.repair and not loaded.ephemeral:
-        if await _file(loaded, shown.tell):
-            await repair(loaded.path(), loaded.store.lock_timeout, shown.say)
+        if await _file(loaded, key, shown.tell):
+            await repair(loaded.path(), key, loaded.store.lock_timeout, shown.say)
         else:
             shown.say("nothing; the file has to be put right first, as the remedy says")
         shown.again()
     late: dict[str, list[Check]] = {}
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_clients, loaded, environ, late)
+        await tasks.start(_clients, loaded, key, environ, late)
         tasks.start_soon(_endpoints, loaded, late)
-        await _file(loaded, shown.tell)
+        await _file(loaded, key, shown.tell)
     for check in late["endpoints"] + late["clients"]:
         shown.tell(check)
 
 
-async def _file(loaded: Config, tell: Tell) -> bool:
+async def _key(loaded: Config, tell: Tell) -> Key | None:
+    """The key of the file; None where it has none, or it cannot be had."""
+    if loaded.encryption == EncryptionConfig():
+        return None
+    try:
+        key = await keys.find(loaded.encryption)
+    except ConfigError as error:
+        tell(fail("key", str(error), "see [encryption] in config.example.toml"))
+        return None
+    tell(ok("key", "there is one where [encryption] says"))
+    return key
+
+
+async def _file(loaded: Config, key: Key | None, tell: Tell) -> bool:
     """Look at the file; whether it is one to work with."""
     if loaded.ephemeral:
         tell(ok("file", "none: ephemeral = true keeps memories in each process only"))
@@ -131,13 +147,18 @@ async def _file(loaded: Config, tell: Tell) -> bool:
     wanted = FileSettings(languages=loaded.search.languages, model=model)
     embedder = embedder_of(model, loaded.embedding)
     dimensions = embedder.dimensions if embedder else None
-    return await inspect(loaded.path(), wanted, dimensions, SystemClock().now(), tell)
+    return await inspect(loaded.path(), key, wanted, dimensions, SystemClock().now(), tell)
 
 
 async def _clients(
-    loaded: Config, environ: Mapping[str, str], late: dict[str, list[Check]], *, task_status: TaskStatus[None]
+    loaded: Config,
+    key: Key | None,
+    environ: Mapping[str, str],
+    late: dict[str, list[Check]],
+    *,
+    task_status: TaskStatus[None],
 ) -> None:
-    late["clients"] = await connections(loaded, environ, task_status.started)
+    late["clients"] = await connections(loaded, key, environ, task_status.started)
 
 
 async def _endpoints(loaded: Config, late: dict[str, list[Check]]) -> None:

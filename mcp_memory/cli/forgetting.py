@@ -96,3 +96,6 @@ def _forget(
 async def _with_forgetting(configured: Config, do: Callable[[Forgetting], Awaitable[_Result]]) -> _Result:
     async with open_app(configured) as app:
         return await do((await app.service()).forgetting)
+
+
+COMMANDS = (forget, forget_user)

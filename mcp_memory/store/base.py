@@ -201,6 +201,8 @@ class Store(Protocol):
     settings: FileSettings
     written: anyio.Event
     """Set when a turn to write has been committed; whoever waits for it puts a new one in its place."""
+    backups: Backups | None
+    """None where there is no file to back up."""
 
     def transaction(self, user: str) -> AbstractAsyncContextManager[Transaction]:
         """A turn to write for `user`; everything in it is committed at its end, or rolled back on any error.

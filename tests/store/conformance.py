@@ -10,12 +10,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pytest
 
 from mcp_memory import ranking
+from mcp_memory.keys import Key
 from mcp_memory.models import Candidates, Change, Deed, Entry, Filter, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store
 from mcp_memory.testing import FakeClock
 from mcp_memory.text import Analyzer
+from tests.support import needs
 
 Thing = TypeVar("Thing")
 Opening = AbstractAsyncContextManager[Store]
@@ -40,11 +42,26 @@ async def _sqlite() -> AsyncGenerator[Store]:
             yield store
 
 
-STORES: Final[Mapping[str, Stores]] = {"ephemeral": _ephemeral, "sqlite": _sqlite}
+@asynccontextmanager
+async def _encrypted() -> AsyncGenerator[Store]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_store(Path(folder) / "memory.db", NOW, LOCK_TIMEOUT, key=Key("5a" * 32)) as store:
+            yield store
+
+
+STORES: Final[Mapping[str, Stores]] = {"ephemeral": _ephemeral, "sqlite": _sqlite, "encrypted": _encrypted}
 """A new store joins here, and must do everything that the `test_conformance` files and `test_agreement` say."""
 
-over_every_store: Final = pytest.mark.parametrize("stores", STORES.values(), ids=STORES)
+_NEEDED: Final = {name: [needs("sqlcipher3")] if name == "encrypted" else [] for name in STORES}
+
+over_every_store: Final = pytest.mark.parametrize(
+    "stores", [pytest.param(store, id=name, marks=_NEEDED[name]) for name, store in STORES.items()]
+)
 """For a whole file: each of its tests opens an empty store by `async with stores() as store`."""
+
+over_every_other_store: Final = pytest.mark.parametrize(
+    "other", [pytest.param(name, marks=_NEEDED[name]) for name in STORES if name != "ephemeral"]
+)
 
 
 def a_memory(content: str, **fields: Any) -> Memory:

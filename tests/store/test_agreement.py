@@ -12,7 +12,17 @@ from mcp_memory.models import Filter, Origin, State, Step
 from mcp_memory.service import MemoryService
 from mcp_memory.store.base import Store
 from mcp_memory.testing import FakeClock
-from tests.store.conformance import DAY, NOW, STORES, Known, a_change, a_memory, everything, query_terms
+from tests.store.conformance import (
+    DAY,
+    NOW,
+    STORES,
+    Known,
+    a_change,
+    a_memory,
+    everything,
+    over_every_other_store,
+    query_terms,
+)
 
 USERS = ("alice", "bob")
 KEYS = ("home", "work", "Heim")
@@ -145,7 +155,7 @@ def _pick(ids: list[str], pick: int) -> str:
 
 
 @pytest.mark.timeout(600)  # a failure takes minutes to be cut down to the moves that matter
-@pytest.mark.parametrize("other", [name for name in STORES if name != "ephemeral"])
+@over_every_other_store
 @given(life=st.lists(moves(), min_size=8, max_size=20))
 @example(life=EXPIRED_ON_TOP)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -26,7 +26,7 @@ from mcp_memory.models import (
     Vector,
     WholeUser,
 )
-from mcp_memory.store.base import Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.base import Backups, Due, FileSettings, Holding, Unembedded, index_terms
 from mcp_memory.store.ephemeral.erase import erased_memory, erased_user
 from mcp_memory.store.ephemeral.shelf import (
     EphemeralTransaction,
@@ -48,6 +48,7 @@ class EphemeralStore:
     def __init__(self, settings: FileSettings = FileSettings()) -> None:  # noqa: B008 - a frozen value
         self.settings = settings
         self.written = anyio.Event()
+        self.backups: Backups | None = None
         self._analyzer = Analyzer(settings.languages)
         self._shelves: dict[str, Shelf] = {}
         self._lock = anyio.Lock()

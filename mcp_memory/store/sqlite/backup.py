@@ -22,10 +22,11 @@ import anyio
 import anyio.to_thread
 from anyio import from_thread
 
-from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
+from mcp_memory.errors import ConfigError, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
+from mcp_memory.keys import Key
 from mcp_memory.store.base import Backup
-from mcp_memory.store.sqlite.connection import connect
-from mcp_memory.store.sqlite.errors import translate, translated
+from mcp_memory.store.sqlite.errors import database_errors, translate, translated
+from mcp_memory.store.sqlite.opening import connect
 from mcp_memory.store.sqlite.sql import QUERIES
 
 if sys.platform == "darwin":
@@ -78,13 +79,13 @@ def part_of(path: Path, folder: Path) -> Path:
     return folder / f".{path.stem}.part"
 
 
-def described(path: Path, copy: Path) -> Backup:
+def described(path: Path, copy: Path, key: Key | None) -> Backup:
     """What the name and the contents of a backup of the database at `path` say."""
     at, reason = _parsed(path, copy) or (0, "")
     try:
-        with translated(copy), closing(connect(copy, "immutable")) as raw:
+        with translated(copy), closing(connect(copy, key, 0, "immutable")) as raw:
             memories, users = raw.execute(QUERIES["contents"]).fetchone()
-    except StoreError:
+    except (ConfigError, StoreError):
         memories, users = None, None
     return Backup(path=copy, at=at, reason=reason, size=copy.stat().st_size, memories=memories, users=users)
 
@@ -107,14 +108,14 @@ async def claimed(path: Path, folder: Path, patience: float) -> AsyncGenerator[N
         yield
 
 
-async def back_up(path: Path, folder: Path, reason: str, now: int) -> Backup:
-    """A checked copy of the database at `path`, made in `folder` under a claim.
+async def back_up(path: Path, key: Key | None, folder: Path, reason: str, now: int) -> Backup:
+    """A checked copy of the database at `path`, which `key` opens, made in `folder` under a claim.
 
     Raises:
         StoreCorrupt: the database is damaged.
         StoreError: it cannot be read, or the copy cannot be written; nothing of it is left.
     """
-    return await anyio.to_thread.run_sync(_backed_up, path, folder, reason, now)
+    return await anyio.to_thread.run_sync(_backed_up, path, key, folder, reason, now)
 
 
 async def keep_newest(path: Path, folder: Path, reason: str, number: int) -> None:
@@ -128,13 +129,13 @@ async def keep_newest(path: Path, folder: Path, reason: str, number: int) -> Non
     await anyio.to_thread.run_sync(remove)
 
 
-async def holds(path: Path, reason: str, last_change: int) -> bool:
+async def holds(path: Path, key: Key | None, reason: str, last_change: int) -> bool:
     """Whether the newest backup of that reason in the usual folder ends with that change."""
 
     def compare() -> bool:
         found = [one for one in copies(path, [folder_of(path)]) if (_parsed(path, one) or (0, ""))[1] == reason]
         try:
-            with translated(path), closing(connect(found[-1], "immutable")) as raw:
+            with translated(path), closing(connect(found[-1], key, 0, "immutable")) as raw:
                 return raw.execute(QUERIES["last_change"]).fetchone()[0] == last_change
         except (IndexError, StoreError):
             return False
@@ -145,8 +146,9 @@ async def holds(path: Path, reason: str, last_change: int) -> bool:
 class SqliteBackups:
     """The backups of the database at `path` in their usual folder; see `store.base.Backups`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Key | None) -> None:
         self._path = path
+        self._key = key
         self._folder = folder_of(path)
 
     @asynccontextmanager
@@ -167,19 +169,19 @@ class SqliteBackups:
 
     async def make(self, reason: str, now: int) -> Backup:
         """Make one, under a claim."""
-        return await back_up(self._path, self._folder, reason, now)
+        return await back_up(self._path, self._key, self._folder, reason, now)
 
     async def keep(self, reason: str, number: int) -> None:
         """Remove all but the newest `number` of that reason, under a claim."""
         await keep_newest(self._path, self._folder, reason, number)
 
     def _begun(self) -> int | None:
-        with translated(self._path), closing(connect(self._path, timeout=_SOURCE_TIMEOUT)) as raw:
+        with translated(self._path), closing(connect(self._path, self._key, _SOURCE_TIMEOUT)) as raw:
             row = raw.execute(QUERIES["first_change"]).fetchone()
             return row[0] if row else None
 
 
-def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> Counts:
+def write_copy(source: sqlite3.Connection, path: Path, key: Key | None, target: Path) -> Counts:
     """Copy what `source`, a connection to the database at `path`, has now into a new file, checked and flushed.
 
     Runs in a worker thread, and ends early when the task that waits for it is cancelled. Whatever goes wrong, `target`
@@ -194,8 +196,8 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> Counts:
     except OSError as error:
         raise StoreUnavailable(target, f"cannot be written ({error.strerror}); free or name another place") from error
     try:
-        counts = _copied(source, path, target)
-        check(target, path, counts)
+        counts = _copied(source, path, key, target)
+        check(target, path, key, counts)
         flush(target)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -203,18 +205,18 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> Counts:
     return counts
 
 
-def check(copy: Path, path: Path, expected: Counts) -> None:
+def check(copy: Path, path: Path, key: Key | None, expected: Counts) -> None:
     """Hold a copy of the database at `path` against what was counted there.
 
     Raises:
         StoreCorrupt: the copy is not sound or lacks something.
     """
-    with translated(copy), closing(connect(copy, "immutable")) as raw:
+    with translated(copy), closing(connect(copy, key, 0, "immutable")) as raw:
         raw.set_progress_handler(from_thread.check_cancelled, _INSTRUCTIONS)  # what it raises ends the statement
         try:
             found: str = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
             counted = Counts(*raw.execute(QUERIES["counts"]).fetchone())
-        except sqlite3.OperationalError:
+        except database_errors():
             from_thread.check_cancelled()
             raise
     if found != "ok" or counted != expected:
@@ -258,15 +260,15 @@ def place(part: Path, path: Path, folder: Path, reason: str, now: int) -> Path:
     return final
 
 
-def _backed_up(path: Path, folder: Path, reason: str, now: int) -> Backup:
+def _backed_up(path: Path, key: Key | None, folder: Path, reason: str, now: int) -> Backup:
     for left in unfinished(path, [folder]):
         left.unlink(missing_ok=True)
-    with translated(path), closing(connect(path, timeout=_SOURCE_TIMEOUT)) as source:
-        write_copy(source, path, part_of(path, folder))
-    return described(path, place(part_of(path, folder), path, folder, reason, now))
+    with translated(path), closing(connect(path, key, _SOURCE_TIMEOUT)) as source:
+        write_copy(source, path, key, part_of(path, folder))
+    return described(path, place(part_of(path, folder), path, folder, reason, now), key)
 
 
-def _copied(source: sqlite3.Connection, path: Path, target: Path) -> Counts:
+def _copied(source: sqlite3.Connection, path: Path, key: Key | None, target: Path) -> Counts:
     deadline = monotonic() + _SOURCE_TIMEOUT
 
     def look(status: int, _remaining: int, _total: int) -> None:
@@ -278,11 +280,11 @@ def _copied(source: sqlite3.Connection, path: Path, target: Path) -> Counts:
         source.execute("BEGIN")
         counts = Counts(*source.execute(QUERIES["counts"]).fetchone())
     try:
-        with closing(connect(target)) as copy:
+        with closing(connect(target, key, 0)) as copy:
             copy.execute("PRAGMA journal_mode = OFF")  # a copy that is not finished is thrown away
             copy.execute("PRAGMA synchronous = OFF")  # flushed once, at the end
             source.backup(copy, pages=_PAGES, progress=look, sleep=_PAUSE)
-    except sqlite3.Error as error:
+    except database_errors() as error:
         ours = translate(error, path)
         raise (ours if isinstance(ours, StoreCorrupt) else translate(error, target)) from error
     finally:

@@ -16,22 +16,21 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 import anyio
 from anyio.lowlevel import checkpoint
 
-from mcp_memory.errors import StoreBusy, StoreUnavailable
-from mcp_memory.store.sqlite.errors import translated
+from mcp_memory.errors import McpMemoryError, StoreBusy, StoreUnavailable
+from mcp_memory.keys import Key
+from mcp_memory.store.sqlite.errors import database_errors, translated
+from mcp_memory.store.sqlite.opening import connect
 from mcp_memory.store.sqlite.sql import QUERIES
 
 _Result = TypeVar("_Result")
 
 _SYNCED: Final = ("Dropbox", "OneDrive", "Google Drive", "GoogleDrive", "iCloud", "Mobile Documents", "Nextcloud")
-
-_DAMAGED_TOO: Final = partial(str, encoding="utf-8", errors="replace")
-"""Reads text with broken bytes as well: its checksum tells, and one damaged memory hides no other."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +46,23 @@ class Connection:
     """One aiosqlite connection that runs named statements, waits for other processes and raises our errors.
 
     `lock_timeout` is how many seconds a statement may wait for a lock: a write for its turn, a read while another
-    process recovers or converts the file.
+    process recovers or converts the file. `key` is what opens
+    the file, `file` the identity of what stood at `path` just before it was opened.
     """
 
-    def __init__(self, raw: aiosqlite.Connection, path: Path, lock_timeout: float) -> None:
+    def __init__(
+        self,
+        raw: aiosqlite.Connection,
+        path: Path,
+        lock_timeout: float,
+        key: Key | None = None,
+        file: tuple[int, int] | None = None,
+    ) -> None:
         self._raw = raw
         self.lock_timeout = lock_timeout
         self.path = path
+        self.key = key
+        self.file = file or _identity(path)
 
     async def all(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
         """Every row of the statement called `name`."""
@@ -91,7 +100,7 @@ class Connection:
 
     async def script(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Every row of a statement that has no name: a pragma, or a step of a migration."""
-        return await self._patiently(partial(self._run, statement, parameters), self.deadline())
+        return await _patiently(partial(self._run, statement, parameters), self.deadline())
 
     def deadline(self) -> float:
         """When, on anyio's clock, a statement that starts to wait now has waited long enough."""
@@ -103,7 +112,7 @@ class Connection:
         Raises:
             StoreBusy: the lock was not free in time.
         """
-        await self._patiently(self._begin, deadline)
+        await _patiently(self._begin, deadline)
         await checkpoint()
 
     async def commit(self) -> None:
@@ -125,15 +134,6 @@ class Connection:
         with translated(self.path):
             return list(await self._raw.execute_fetchall(statement, parameters))
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
-        while True:
-            try:
-                return await attempt()
-            except StoreBusy:
-                if anyio.current_time() >= deadline:
-                    raise
-                await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
-
 
 class Watch:
     """Tells whether anything was committed to the file since it was asked before.
@@ -149,7 +149,7 @@ class Watch:
         """A number that stays the same until somebody commits; None where it cannot be told at the moment."""
         try:
             return self._raw.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
+        except database_errors():
             return None
 
 
@@ -158,7 +158,7 @@ class Turns:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._file = _identity(connection.path)
+        self._file = connection.file
         self._lock = anyio.Lock()
 
     @asynccontextmanager
@@ -196,40 +196,60 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def connect(path: Path, mode: Literal["rw", "immutable"] = "rw", timeout: float = 0) -> sqlite3.Connection:
-    """Opens the existing file at the absolute `path`; whatever holds memories is opened by this function.
-
-    `timeout` is how many seconds SQLite itself waits for a lock. "immutable" is for a file that nobody writes: no lock
-    is taken and nothing is made beside it.
-    """
-    access = "mode=rw" if mode == "rw" else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.as_uri()}?{access}", uri=True, isolation_level=None, timeout=timeout)
-
-
 @asynccontextmanager
-async def open_connection(path: Path, lock_timeout: float) -> AsyncGenerator[Connection]:
-    """A connection to the existing file at the absolute `path`, which it leaves untouched; closed at the end."""
+async def open_connection(path: Path, lock_timeout: float, key: Key | None = None) -> AsyncGenerator[Connection]:
+    """A connection to the existing file at the absolute `path`, closed at the end; see `opening.connect`."""
     logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it logs every statement with what it stores
-    raw = aiosqlite.Connection(partial(connect, path, timeout=_STEP_MS / 1000), iter_chunk_size=64)
-    with translated(path), anyio.CancelScope(shield=True):
-        await raw
+    # Taken before: if the file is exchanged meanwhile, the connection must not pass for one to its successor.
+    file = _identity(path)
+    raw = await _patiently(partial(_opened, path, key), anyio.current_time() + lock_timeout)
     try:
         await checkpoint()
-        raw.row_factory = sqlite3.Row
-        raw.text_factory = _DAMAGED_TOO
-        yield Connection(raw, path, lock_timeout)
+        yield Connection(raw, path, lock_timeout, key, file)
     finally:
         with anyio.CancelScope(shield=True):
             await raw.close()
 
 
 @contextmanager
-def open_watch(path: Path) -> Generator[Watch]:
+def open_watch(path: Path, key: Key | None = None) -> Generator[Watch]:
     """A watch over the existing file at the absolute `path`; closed at the end."""
     with translated(path):
-        raw = connect(path)
+        raw = connect(path, key, 0)
     with closing(raw):
         yield Watch(raw)
+
+
+async def _opened(path: Path, key: Key | None) -> aiosqlite.Connection:
+    failed: list[Exception] = []
+
+    def connected() -> sqlite3.Connection:
+        # It must not raise: aiosqlite's thread would tell of its end a loop that may be closed by then.
+        try:
+            return connect(path, key, _STEP_MS / 1000)
+        except (McpMemoryError, *database_errors()) as error:
+            failed.append(error)
+            return sqlite3.connect(":memory:")
+
+    raw = aiosqlite.Connection(connected, iter_chunk_size=64)
+    with anyio.CancelScope(shield=True):
+        await raw
+        if failed:
+            await raw.close()
+            with translated(path):
+                raise failed[0]
+    return raw
+
+
+async def _patiently(attempt: Callable[[], Awaitable[_Result]], deadline: float) -> _Result:
+    """The result of `attempt`, which is repeated until `deadline` while another process has the lock."""
+    while True:
+        try:
+            return await attempt()
+        except StoreBusy:
+            if anyio.current_time() >= deadline:
+                raise
+            await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
 
 
 async def prepare(connection: Connection) -> None:

@@ -7,23 +7,31 @@ of a user's changes would take the square of their number.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, Protocol, assert_never
 
 import anyio
 import anyio.to_thread
 
 from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
+from mcp_memory.keys import Key
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
-from mcp_memory.store.sqlite.backup import copies, folder_of
+from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, unfinished
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
+from mcp_memory.store.sqlite.opening import SIDES, copy_of, is_plain
 from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
 
-Opened = Callable[[Path], AbstractAsyncContextManager[Connection]]
-"""Opens an existing database file; whatever a file needs to be read at all, such as a key, is in here."""
+
+class Opened(Protocol):
+    """Opens an existing database file."""
+
+    def __call__(self, path: Path, *, key: Key | None) -> AbstractAsyncContextManager[Connection]:
+        """A connection to the file at `path`, which `key` opens; closed at the end."""
+        ...
+
 
 _WRITES: Final = 10_000
 """So many of a user's writes are erased by one statement, whose rollback is kept in memory and not in a file."""
@@ -46,22 +54,26 @@ class _Cleared(NamedTuple):
 
 
 class Eraser:
-    """Erases from the file at `path` and from its backups. `opened` is the only way to any of these files."""
+    """Erases from the file at `path`, which `key` opens, and from its backups, some of which may not be encrypted.
 
-    def __init__(self, path: Path, opened: Opened) -> None:
+    `opened` is the only way to any of these files.
+    """
+
+    def __init__(self, path: Path, opened: Opened, key: Key | None) -> None:
         self._path = path
         self._opened = opened
+        self._key = key
 
     async def erase(self, doomed: Doomed, wait: float) -> Receipt:
         """See `store.base.Store.erase`."""
-        async with self._opened(self._path) as connection:
+        async with self._opened(self._path, key=self._key) as connection:
             await prepare(connection)
             recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
             own = await _cleared(connection, doomed, wait)
         # Only now: a backup that was being made is among them by then, or was begun when all was erased.
         cleared = [own]
         for folder in dict.fromkeys([folder_of(self._path), *recorded]):
-            cleared += [await self._clear_copy(copy, doomed, wait) for copy in await _copies(self._path, folder)]
+            cleared += await self._clear_folder(folder, doomed, wait)
         missing = await anyio.to_thread.run_sync(_missing, self._path, recorded)
         return Receipt(
             erased=own.erased,
@@ -71,16 +83,32 @@ class Eraser:
             unfinished=(*(one.left for one in cleared if one.left is not None), *missing),
         )
 
-    async def _clear_copy(self, copy: Path, doomed: Doomed, wait: float) -> _Cleared:
+    async def _clear_folder(self, folder: Path, doomed: Doomed, wait: float) -> list[_Cleared]:
+        """Erase from the backups in one folder, under the claim that whoever makes and removes them has."""
+        if not await anyio.Path(folder).is_dir():
+            return []
         try:
-            async with self._opened(copy) as connection:
+            async with claimed(self._path, folder, wait):
+                found = await anyio.to_thread.run_sync(_tidied, self._path, folder)
+                return [await self._clear_copy(copy, doomed, wait) for copy in found]
+        except StoreError as error:
+            return [_Cleared(Erased(), left=f"the backups in {error}")]
+
+    async def _clear_copy(self, copy: Path, doomed: Doomed, wait: float) -> _Cleared:
+        key = None if await anyio.to_thread.run_sync(is_plain, copy) else self._key
+        try:
+            async with self._opened(copy, key=key) as connection:
                 return await _cleared(connection, doomed, wait)
         except StoreError as error:
             return _Cleared(Erased(), left=f"the backup {error}")
 
 
-async def _copies(path: Path, folder: Path) -> list[Path]:
-    return await anyio.to_thread.run_sync(copies, path, [folder])
+def _tidied(path: Path, folder: Path) -> list[Path]:
+    """The backups in `folder`, once what killed processes have left there and beside the file is gone."""
+    beside = copy_of(path)
+    for left in (*unfinished(path, [folder, path.parent]), *(beside.with_name(beside.name + side) for side in SIDES)):
+        left.unlink(missing_ok=True)
+    return copies(path, [folder])
 
 
 def _missing(path: Path, recorded: list[Path]) -> list[str]:

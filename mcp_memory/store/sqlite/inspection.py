@@ -13,6 +13,7 @@ import anyio
 
 from mcp_memory.checks import Check, counted, fail, ok, size, some, warn
 from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt
+from mcp_memory.keys import Key
 from mcp_memory.store.base import FileSettings
 from mcp_memory.store.sqlite import health
 from mcp_memory.store.sqlite.connection import Connection, open_connection
@@ -39,13 +40,15 @@ Tell = Callable[[Check], None]
 
 
 @asynccontextmanager
-async def opened(path: Path, patience: float = _PATIENCE) -> AsyncGenerator[Connection]:
+async def opened(path: Path, key: Key | None, patience: float = _PATIENCE) -> AsyncGenerator[Connection]:
     """The one way in which a file is opened to be looked at or repaired; it is not prepared, and so not changed."""
-    async with open_connection(path, patience) as connection:
+    async with open_connection(path, patience, key) as connection:
         yield connection
 
 
-async def inspect(path: Path, wanted: FileSettings, dimensions: int | None, now: int, tell: Tell) -> bool:
+async def inspect(
+    path: Path, key: Key | None, wanted: FileSettings, dimensions: int | None, now: int, tell: Tell
+) -> bool:
     """Tell of every check of the file at the absolute `path`; whether it is one that this version can work with.
 
     `wanted` is what this process is configured for, and `dimensions` the length of its model's vectors, if known. `now`
@@ -60,7 +63,7 @@ async def inspect(path: Path, wanted: FileSettings, dimensions: int | None, now:
     tell(await _guarded("disk", _later(health.space, path)))
     logged = health.log_size(path)
     try:
-        async with opened(path) as connection:
+        async with opened(path, key) as connection:
             tell(whose := await identity(connection))
             if whose.outcome == "fail" or not await _filled(connection):
                 return False
@@ -73,12 +76,12 @@ async def inspect(path: Path, wanted: FileSettings, dimensions: int | None, now:
     return True
 
 
-async def current(path: Path) -> bool:
+async def current(path: Path, key: Key | None) -> bool:
     """Whether a start of this version would leave the file at `path` as it is: nothing to make, nothing to migrate."""
     if health.place(path).outcome != "ok":
         return False
     try:
-        async with opened(path) as connection:
+        async with opened(path, key) as connection:
             if not await _filled(connection):
                 return False
             last = await connection.one("last_migration")

@@ -72,9 +72,9 @@ async def _keep(connection: Connection, applied: int, now: int) -> None:
     """Back the file up, unless the backup that an earlier try has made still says the same."""
     path, reason = connection.path, f"before-{MIGRATIONS[applied].number:04}"
     last = (await connection.single("last_change", {}))["seq"]
-    if not await holds(path, reason, last):
+    if not await holds(path, connection.key, reason, last):
         try:
-            await back_up(path, folder_of(path), reason, now)
+            await back_up(path, connection.key, folder_of(path), reason, now)
         except StoreError as error:
             raise type(error)(path, f"a newer schema waits for a backup, which failed: {error}") from error
         await keep_newest(path, folder_of(path), reason, 1)

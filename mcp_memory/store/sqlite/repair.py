@@ -7,6 +7,7 @@ from typing import Final
 
 from mcp_memory.checks import counted, size
 from mcp_memory.errors import McpMemoryError
+from mcp_memory.keys import Key
 from mcp_memory.store.sqlite import health
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.inspection import identity, languages, opened
@@ -20,7 +21,7 @@ _REINDEX: Final[Mapping[str, str]] = {"memories": "reindex_memories", "past_word
 Say = Callable[[str], None]
 
 
-async def repair(path: Path, patience: float, say: Say) -> None:
+async def repair(path: Path, key: Key | None, patience: float, say: Say) -> None:
     """Say of each step what it did. The rights come first, then the indexes, then the log.
 
     Others who write wait meanwhile: seconds with 100,000 memories. `patience` is how many seconds this waits for them.
@@ -31,7 +32,7 @@ async def repair(path: Path, patience: float, say: Say) -> None:
     except OSError as error:
         say(f"permissions: not changed ({error.strerror}); the owner of the file has to")
     try:
-        async with opened(path, patience) as connection:
+        async with opened(path, key, patience) as connection:
             whose = await identity(connection)
             if whose.outcome != "ok":
                 say(f"database: left as it is; {whose.said}; {whose.remedy}")

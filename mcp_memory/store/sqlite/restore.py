@@ -18,7 +18,17 @@ import anyio
 import anyio.to_thread
 
 from mcp_memory import text
-from mcp_memory.errors import InvalidInput, NotFound, StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from mcp_memory.errors import (
+    ConfigError,
+    InvalidInput,
+    NotFound,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from mcp_memory.keys import Key
 from mcp_memory.store.base import Backup
 from mcp_memory.store.sqlite.backup import (
     back_up,
@@ -33,9 +43,10 @@ from mcp_memory.store.sqlite.backup import (
     unfinished,
     write_copy,
 )
-from mcp_memory.store.sqlite.connection import Turns, connect, create_file, open_connection
+from mcp_memory.store.sqlite.connection import Turns, create_file, open_connection
 from mcp_memory.store.sqlite.errors import translated
 from mcp_memory.store.sqlite.migrate import APPLICATION_ID, check_writer, migrate, migrate_copy
+from mcp_memory.store.sqlite.opening import connect
 from mcp_memory.store.sqlite.sql import QUERIES
 
 if sys.platform != "win32":
@@ -58,10 +69,14 @@ class Restored(NamedTuple):
 
 
 class Archive:
-    """The backups of the database at `path`, as a person deals with them; nothing else has it open here."""
+    """The backups of the database at `path`, as a person deals with them; nothing else has it open here.
 
-    def __init__(self, path: Path, lock_timeout: float) -> None:
+    `key` opens the file and its backups.
+    """
+
+    def __init__(self, path: Path, lock_timeout: float, key: Key | None) -> None:
         self._path = path
+        self._key = key
         self._lock_timeout = lock_timeout
 
     async def make(self, folder: Path | None, now: int) -> Backup:
@@ -77,8 +92,8 @@ class Archive:
         async with claimed(self._path, where, self._lock_timeout):
             if where != await anyio.to_thread.run_sync(_resolved, usual):
                 await self._record(where, now)
-            await anyio.to_thread.run_sync(_refuse_foreign, self._path)
-            return await back_up(self._path, where, "", now)
+            await anyio.to_thread.run_sync(_refuse_foreign, self._path, self._key)
+            return await back_up(self._path, self._key, where, "", now)
 
     async def found(self) -> list[Backup]:
         """Every backup in the usual folder and those that the file names, oldest first."""
@@ -99,8 +114,8 @@ class Archive:
         else:
             chosen = next((one for one in found if one.path.name == name), None)
             if chosen is None:
-                chosen = await anyio.to_thread.run_sync(_outside, self._path, name)
-        await anyio.to_thread.run_sync(_sound, chosen.path)
+                chosen = await anyio.to_thread.run_sync(_outside, self._path, self._key, name)
+        await anyio.to_thread.run_sync(_sound, chosen.path, self._key)
         return chosen
 
     async def restore(self, backup: Backup, now: int) -> Restored:
@@ -115,7 +130,7 @@ class Archive:
             part = part_of(self._path, real.parent)
             try:
                 await anyio.to_thread.run_sync(self._prepared, backup.path, part)
-                async with open_connection(part, self._lock_timeout) as connection:
+                async with open_connection(part, self._lock_timeout, self._key) as connection:
                     await migrate_copy(connection, Turns(connection), now)
                 kept = await anyio.to_thread.run_sync(self._swap, part, real, now)
             finally:
@@ -125,7 +140,7 @@ class Archive:
     async def _record(self, folder: Path, now: int) -> None:
         if text.lone_surrogate(str(folder)):
             raise InvalidInput(f"{str(folder)!r} is a name that cannot be written down; name another folder")
-        async with open_connection(self._path, self._lock_timeout) as connection:
+        async with open_connection(self._path, self._lock_timeout, self._key) as connection:
             turns = Turns(connection)
             await migrate(connection, turns, now)
             async with turns.turn() as turn:
@@ -133,21 +148,21 @@ class Archive:
 
     def _found(self) -> list[Backup]:
         folders = dict.fromkeys(_resolved(one) for one in (folder_of(self._path), *self._recorded()))
-        found = [described(self._path, one) for one in copies(self._path, folders)]
+        found = [described(self._path, one, self._key) for one in copies(self._path, folders)]
         return sorted(found, key=lambda one: one.at)
 
     def _recorded(self) -> list[Path]:
         """The other folders that the file names; none where it cannot be read."""
         try:
-            with translated(self._path), closing(connect(self._path, timeout=_LOCK_TIMEOUT)) as raw:
+            with translated(self._path), closing(connect(self._path, self._key, _LOCK_TIMEOUT)) as raw:
                 return _folders(raw)
-        except StoreError:
+        except (ConfigError, StoreError):
             return []
 
     def _prepared(self, backup: Path, part: Path) -> None:
         self._tidy(part.parent)
-        with translated(backup), closing(connect(backup, "immutable")) as source:
-            write_copy(source, backup, part)
+        with translated(backup), closing(connect(backup, self._key, 0, "immutable")) as source:
+            write_copy(source, backup, self._key, part)
 
     def _tidy(self, folder: Path) -> None:
         for one in unfinished(self._path, [folder]):
@@ -156,7 +171,7 @@ class Archive:
     def _swap(self, part: Path, real: Path, now: int) -> Backup | None:
         create_file(real)
         try:
-            with _exclusive(real) as live:
+            with _exclusive(real, self._key) as live:
                 kept = self._kept(live, real, now)
                 self._carry_over(live, part)
                 if sys.platform == "win32":
@@ -175,8 +190,8 @@ class Archive:
         folder = folder_of(self._path)
         part = folder / f"{part_of(self._path, folder).name}-{REPLACED}"
         part.unlink(missing_ok=True)
-        write_copy(live, real, part)
-        return described(self._path, place(part, self._path, folder, REPLACED, now))
+        write_copy(live, real, self._key, part)
+        return described(self._path, place(part, self._path, folder, REPLACED, now), self._key)
 
     def _kept_as_it_is(self, damaged: BinaryIO, real: Path, now: int) -> Backup:
         """Keep the bytes of a file that SQLite cannot read; what was in its log stays beside the copy."""
@@ -197,12 +212,12 @@ class Archive:
                 real.with_name(real.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             raise StoreUnavailable(folder, f"the damaged file cannot be kept here ({error.strerror})") from error
-        return described(self._path, final)
+        return described(self._path, final, self._key)
 
     def _carry_over(self, live: sqlite3.Connection, part: Path) -> None:
         """Let the restored file know of every folder that has backups of it."""
         known = _folders(live)
-        with translated(part), closing(connect(part, timeout=_LOCK_TIMEOUT)) as raw:
+        with translated(part), closing(connect(part, self._key, _LOCK_TIMEOUT)) as raw:
             for folder in known:
                 raw.execute(QUERIES["add_backup_folder"], {"path": str(folder)})
         flush(part)
@@ -222,21 +237,21 @@ def _folders(raw: sqlite3.Connection) -> list[Path]:
     return [Path(row[0]) for row in raw.execute(QUERIES["backup_folders"])]
 
 
-def _outside(path: Path, name: str) -> Backup:
+def _outside(path: Path, key: Key | None, name: str) -> Backup:
     given = Path(name).absolute()
     if not given.is_file():
         raise NotFound(f"{given}: no such backup; mcp-memory restore-backup --list shows what there is")
     if given.resolve() == path.resolve():
         raise InvalidInput(f"{given}: this is the file itself; name a backup of it")
-    return described(path, given)
+    return described(path, given, key)
 
 
-def _sound(backup: Path) -> None:
+def _sound(backup: Path, key: Key | None) -> None:
     """Refuse what would not be a whole file of ours."""
     log = backup.with_name(f"{backup.name}-wal")
     if log.exists() and log.stat().st_size:
         raise StoreUnavailable(backup, "it is in use, or was not closed: part of it stands in its -wal file")
-    with translated(backup), closing(connect(backup, "immutable")) as raw:
+    with translated(backup), closing(connect(backup, key, 0, "immutable")) as raw:
         if raw.execute(QUERIES["application"]).fetchone()[0] != APPLICATION_ID:
             raise StoreTooNew(backup, "this is no backup of mcp-memory")
         found: str = raw.execute(QUERIES["integrity"]).fetchone()[0]
@@ -246,8 +261,8 @@ def _sound(backup: Path) -> None:
     check_writer(backup, row[0] if row else None)
 
 
-def _refuse_foreign(path: Path) -> None:
-    with translated(path), closing(connect(path, timeout=_LOCK_TIMEOUT)) as raw:
+def _refuse_foreign(path: Path, key: Key | None) -> None:
+    with translated(path), closing(connect(path, key, _LOCK_TIMEOUT)) as raw:
         _refuse(raw, path)
 
 
@@ -258,9 +273,9 @@ def _refuse(raw: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def _exclusive(real: Path) -> Generator[sqlite3.Connection]:
+def _exclusive(real: Path, key: Key | None) -> Generator[sqlite3.Connection]:
     """A connection that nobody else has beside it, to a file without a log; others wait as long as it is open."""
-    with closing(connect(real, timeout=_LOCK_TIMEOUT)) as raw:
+    with closing(connect(real, key, _LOCK_TIMEOUT)) as raw:
         try:
             with translated(real):
                 raw.execute(QUERIES["lock_exclusively"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from mcp_memory.errors import StoreCorrupt
+from mcp_memory.keys import Key
 from mcp_memory.models import (
     Bounds,
     Candidates,
@@ -26,9 +27,10 @@ from mcp_memory.models import (
     Revision,
     Vector,
 )
-from mcp_memory.store.base import Due, FileSettings, Holding, Unembedded
+from mcp_memory.store.base import Backups, Due, FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
+from mcp_memory.store.sqlite.backup import SqliteBackups
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -62,6 +64,7 @@ class SqliteStore:
         settings: FileSettings,
         cache: IndexCache,
         eraser: Eraser,
+        backups: Backups,
     ) -> None:
         self._turns = turns
         self._reader = reader
@@ -71,6 +74,7 @@ class SqliteStore:
         self._analyzer = Analyzer(settings.languages)
         self.settings = settings
         self.written = anyio.Event()
+        self.backups: Backups | None = backups
 
     @asynccontextmanager
     async def transaction(self, user: str) -> AsyncGenerator[SqliteTransaction]:
@@ -352,11 +356,12 @@ async def open_store(
     lock_timeout: float,
     wanted: FileSettings = FileSettings(),  # noqa: B008 - a frozen value
     cache_bytes: int = 256 << 20,
+    key: Key | None = None,
 ) -> AsyncGenerator[SqliteStore]:
     """The store in the file at the absolute `path`, created or brought up to date where needed, and closed at the end.
 
     `lock_timeout` is how many seconds a write may wait for its turn, `wanted` what a new file starts with,
-    `cache_bytes` what searches may keep in memory.
+    `cache_bytes` what searches may keep in memory; with a `key` the file is encrypted.
 
     Raises:
         StoreError: the file cannot be used; it is left as it was.
@@ -364,15 +369,16 @@ async def open_store(
     warn_of_shared_folder(path)
     create_file(path)
     opened = partial(open_connection, lock_timeout=lock_timeout)
-    async with opened(path) as writer:
+    async with opened(path, key=key) as writer:
         turns = Turns(writer)
         await migrate(writer, turns, now)
         settings = await settle(writer, turns, wanted)
-        async with opened(path) as reader:
+        async with opened(path, key=key) as reader:
             await prepare(reader)
-            with open_watch(path) as watch:
+            with open_watch(path, key) as watch:
                 cache = IndexCache(reader, settings.model, cache_bytes)
-                yield SqliteStore(turns, reader, watch, settings, cache, Eraser(path, opened))
+                eraser, backups = Eraser(path, opened, key), SqliteBackups(path, key)
+                yield SqliteStore(turns, reader, watch, settings, cache, eraser, backups)
 
 
 def _below(before: int | None) -> int:

@@ -570,3 +570,26 @@ INSERT INTO past_index (past_index) VALUES ('rebuild')
 
 -- name: optimize_past_index
 INSERT INTO past_index (past_index) VALUES ('optimize')
+
+-- name: attach_copy
+ATTACH DATABASE :uri AS copy KEY :key
+
+-- name: export_copy
+SELECT sqlcipher_export('copy')
+
+-- name: definitions
+SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name
+
+-- name: stored_tables
+-- Those that hold rows themselves; a virtual table keeps its own in others.
+SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 ORDER BY name
+
+-- name: every_row
+-- :table is replaced by the quoted name of a table; a name cannot be a parameter.
+SELECT * FROM :table
+
+-- name: everything_counted
+SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM memories), (SELECT count(*) FROM revisions)
+
+-- name: named_folders
+SELECT path FROM backup_folders
