@@ -97,9 +97,9 @@ def test_another_folder_is_made_recorded_and_looked_into(tmp_path: Path, path: P
     assert len(found(path, other)) == 2
     assert len(found(path)) == 1
     listed = invoked("restore-backup", "--list", "--database", str(path), folder=tmp_path).stdout.splitlines()
-    assert [line.partition(" · ")[0] for line in listed] == [
-        str(one) for one in sorted((*found(path), *found(path, other)), key=lambda one: one.name, reverse=True)
-    ]
+    shown = [Path(line.partition(" · ")[0]) for line in listed]
+    assert sorted(shown) == sorted((*found(path), *found(path, other)))
+    assert [one.name for one in shown] == sorted((one.name for one in shown), reverse=True)
 
 
 def test_a_file_or_a_dead_link_in_place_of_the_folder_is_one_line(tmp_path: Path, path: Path) -> None:

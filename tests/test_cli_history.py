@@ -60,7 +60,7 @@ def terminal(config: Config, tmp_path: Path) -> Terminal:
 def test_changes_and_history_are_listed_in_both_forms(terminal: Terminal, memory: str) -> None:
     told = terminal.told("changes").splitlines()
     assert told[0] == f"2 changes, newest first ({LABEL}):"
-    assert told[2] == f"    updated [{memory}] Lives in Rome → Lives in Oslo"
+    assert told[3] == f"    updated [{memory}] Lives in Rome → Lives in Oslo"
     assert "secret" not in "".join(told)
     listed = terminal.plain("changes", "--limit", "1")
     assert [one["client"] for one in listed["changes"]] == ["desk"]
@@ -68,7 +68,7 @@ def test_changes_and_history_are_listed_in_both_forms(terminal: Terminal, memory
     assert [one["operations"][0]["op"] for one in older["changes"]] == ["add"]
     change = older["changes"][0]["change_id"]
     assert len(terminal.plain("changes", "--since", change)["changes"]) == 1
-    assert terminal.plain("changes", "--since", "2100-01-01") == {"changes": [], "left_out": []}
+    assert terminal.plain("changes", "--since", "2100-01-01") == {"label": LABEL, "changes": [], "left_out": []}
     assert "No changes." in terminal.told("changes", "--since", "2100-01-01")
     assert "Lives in [-Rome-]{+Oslo+}" in terminal.told("history", memory)
     assert [one["version"] for one in terminal.plain("history", memory)["revisions"]] == [1, 2]

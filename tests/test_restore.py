@@ -132,8 +132,8 @@ def test_list_shows_what_there_is_newest_first_and_what_cannot_be_read(tmp_path:
     bad.write_bytes(b"Dear diary")
     (folder_of(path) / "memory-20260302T080000Z-notes.txt").write_text("none of ours", encoding="utf-8")
     assert invoked(*arguments, folder=tmp_path).stdout.splitlines() == [
-        f"{bad} · 2026-03-02 08:00 · cannot be read, 0.0 MB · automatic",
-        f"{copy} · 2026-03-01 12:00 · 1 memory of 1 user, 0.1 MB",
+        f"{bad} · 2026-03-02 08:00+00:00 · cannot be read, 0.0 MB · automatic",
+        f"{copy} · 2026-03-01 12:00+00:00 · 1 memory of 1 user, 0.1 MB",
     ]
 
 

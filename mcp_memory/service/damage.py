@@ -16,7 +16,7 @@ History = Callable[[Memory], Awaitable[Sequence[Revision]]]
 
 async def offered(memory: Memory, history: History) -> Memory:
     """`memory`, with its last good version where it is damaged and there is one."""
-    return memory.model_copy(update={"last_good": last_good(memory, await history(memory))})
+    return with_last_good(memory, await history(memory)) if memory.damaged else memory
 
 
 async def all_offered(memories: Iterable[Memory], history: History) -> tuple[Memory, ...]:
@@ -36,6 +36,11 @@ async def hits_offered(hits: Sequence[Hit], history: History) -> tuple[Hit, ...]
         return tuple(hits)
     memories = await all_offered((hit.memory for hit in hits), history)
     return tuple(hit.model_copy(update={"memory": memory}) for hit, memory in zip(hits, memories, strict=True))
+
+
+def with_last_good(memory: Memory, history: Sequence[Revision]) -> Memory:
+    """`memory`, where it is damaged with the newest sound version in its `history`, oldest first, if there is one."""
+    return memory.model_copy(update={"last_good": last_good(memory, history)}) if memory.damaged else memory
 
 
 def last_good(memory: Memory, history: Sequence[Revision]) -> Memory | None:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
-from mcp_memory.service.damage import last_good, sound
+from mcp_memory.service.damage import sound, with_last_good
 from mcp_memory.service.writing import FORGET, portions
 from mcp_memory.store.base import Transaction
 
@@ -118,7 +118,7 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
             raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
         return Step(operation="restore", memory=before.model_copy(update=fresh), reason=reason)
     if current is not None:
-        gone = sound(current.model_copy(update={"last_good": last_good(current, history)}))
+        gone = sound(with_last_good(current, history))
         return Step(operation="delete", memory=gone.model_copy(update=fresh | {"row": current.row}), reason=reason)
     return None
 
