@@ -43,7 +43,6 @@ LAZY = {
     "mcp_memory.app": {
         "mcp_memory.store.ephemeral",
         "mcp_memory.store.sqlite",
-        "mcp_memory.store.sqlite.backup",
         "mcp_memory.store.sqlite.restore",
     },
     "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo", "mcp_memory.cli.doctor"},

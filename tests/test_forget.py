@@ -1,6 +1,7 @@
 """What is forgotten is in no byte of any file of ours, and in no segment of an index."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -175,7 +176,7 @@ async def test_no_byte_and_no_segment_holds_anything_of_a_forgotten_memory(tmp_p
         done = run("forget", memory_id, "--yes", "--user", "alice", "--database", str(database), folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "Erased: 1 memory, 4 versions, 1 former wording, 1 vector, 0 changes." in done.stdout
-        assert "1 file looked through, 1 of them altered" in done.stdout
+        assert re.search(r"(\d) files? looked through, \1 of them altered", done.stdout)  # the server makes backups too
         gone = (*secret.strings, "hidden key 77", "hidden topic 78", memory_id)
         assert in_bytes(folder, gone) == set()
         after = await ok(client, "list_memories")
