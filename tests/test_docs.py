@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_memory.cli import main
 from mcp_memory.config import TOOL_PROFILES, Config
 from mcp_memory.server.build import TOOLS
 from tests.support import connected
@@ -26,6 +27,13 @@ async def test_the_readme_marks_required_parameters() -> None:
     for tool in tools:
         row = next(line for line in README.splitlines() if line.startswith(f"| `{tool.name}`"))
         assert re.findall(r"\*\*(\w+)\*\*", row) == tool.input_schema.get("required", [])
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    table = README.split("## At hand", 1)[1].split("##", 1)[0]
+    cells = [cell for line in table.splitlines() if line.startswith("| `") for cell in [line.split("|")[1]]]
+    shown = {name.split()[0] for cell in cells for name in re.findall(r"`(?:mcp-memory )?([^`]+)`", cell)}
+    assert shown == set(main.commands) - {"serve", "demo"}
 
 
 def test_the_readme_is_at_most_150_lines() -> None:
