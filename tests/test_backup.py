@@ -311,6 +311,20 @@ async def test_a_failed_automatic_backup_is_tried_again_within_the_hour(path: Pa
         assert await backups.after_write() is not None
 
 
+async def test_what_cannot_be_removed_from_the_folder_is_an_error_that_a_server_expects(path: Path) -> None:
+    clock = FakeClock()
+    in_the_way = folder_of(path) / f".{path.stem}.part" / "no file"
+    async with keeping(path, clock) as backups:
+        clock.advance(days=2)
+        in_the_way.mkdir(parents=True)
+        with pytest.raises(StoreError, match="its files cannot be changed"):
+            await backups.after_write()
+        in_the_way.rmdir()
+        in_the_way.parent.rmdir()
+        clock.advance(hours=1)
+        assert await backups.after_write() is not None
+
+
 @pytest.mark.parametrize("every", ["1d", ""])
 async def test_a_serving_process_backs_up_after_writes_as_configured(path: Path, every: str) -> None:
     clock = FakeClock()

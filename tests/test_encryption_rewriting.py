@@ -1,5 +1,6 @@
 """`mcp-memory encrypt`, `decrypt` and `rekey`: whatever happens, one whole file is there, with everything in it."""
 
+import gzip
 import multiprocessing
 import os
 import random
@@ -18,7 +19,7 @@ from mcp_memory.config import Config
 from mcp_memory.keys import Key
 from mcp_memory.models import Filter
 from mcp_memory.store.sqlite import open_store
-from mcp_memory.store.sqlite.opening import HEADER
+from mcp_memory.store.sqlite.opening import HEADER, copy_of
 from tests.rewriting_child import hammer
 from tests.support import connected, needs, ok, stdio
 from tests.test_cli import invoked
@@ -119,6 +120,33 @@ def test_backups_that_stay_as_they_were_are_named(path: Path) -> None:
     assert told[2].strip() == str(plain)
     assert "each with the key of its time" in told[3]
     assert told[4].strip() == str(sealed)
+
+
+@ON_POSIX
+def test_backups_beside_a_link_to_the_file_are_named_too(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    anyio.run(fill, folder / "other.db")
+    path.symlink_to(folder / "other.db")
+    done(path, "backup")
+    [plain] = (path.parent / "backups").glob("memory-*.db")
+    assert str(plain) in done(path, "encrypt", **environ_of(RAW))
+
+
+def test_a_file_of_the_first_schema_can_be_encrypted(path: Path) -> None:
+    released = Path(__file__).parent / "fixtures" / "0001.db.gz"
+    path.write_bytes(gzip.decompress(released.read_bytes()))
+    assert "every row was copied" in done(path, "encrypt", **environ_of(RAW))
+    assert "add_memory" in done(path, "changes", "--user", "alice", **environ_of(RAW))
+
+
+@pytest.mark.promise("P4")
+def test_what_is_forgotten_goes_from_a_copy_that_a_killed_command_left(path: Path) -> None:
+    anyio.run(fill, path)
+    left = copy_of(path)
+    left.write_bytes(path.read_bytes())
+    assert "Complete" in done(path, "forget-user", "alice", "--yes")
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(

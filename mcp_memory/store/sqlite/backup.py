@@ -10,8 +10,8 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -74,6 +74,28 @@ def unfinished(path: Path, folders: Iterable[Path]) -> list[Path]:
     return [one for folder in folders for one in folder.glob(f".{glob.escape(path.stem)}.part*")]
 
 
+def recorded(raw: sqlite3.Connection) -> list[Path]:
+    """The folders besides the usual one that a file names; a file of the first schema names none."""
+    if not raw.execute(QUERIES["has_backup_folders"]).fetchone()[0]:
+        return []
+    return [Path(os.fsdecode(row[0])) for row in raw.execute(QUERIES["backup_folders"])]
+
+
+@contextmanager
+def on_disk(folder: Path) -> Generator[None]:
+    """Turns the system's errors about files in `folder` into ours: who makes backups in the background expects those.
+
+    Raises:
+        StoreUnavailable: a file cannot be made, named or removed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(
+            folder, f"its files cannot be changed ({error.strerror}: {error.filename}); check its owner and permissions"
+        ) from error
+
+
 def part_of(path: Path, folder: Path) -> Path:
     """The name, in `folder`, of a copy of the database at `path` that is not finished."""
     return folder / f".{path.stem}.part"
@@ -124,7 +146,8 @@ async def keep_newest(path: Path, folder: Path, reason: str, number: int) -> Non
     def remove() -> None:
         found = [one for one in copies(path, [folder]) if (_parsed(path, one) or (0, ""))[1] == reason]
         for one in found[: max(0, len(found) - number)]:
-            one.unlink(missing_ok=True)
+            with on_disk(folder):
+                one.unlink(missing_ok=True)
 
     await anyio.to_thread.run_sync(remove)
 
@@ -261,11 +284,12 @@ def place(part: Path, path: Path, folder: Path, reason: str, now: int) -> Path:
 
 
 def _backed_up(path: Path, key: Key | None, folder: Path, reason: str, now: int) -> Backup:
-    for left in unfinished(path, [folder]):
-        left.unlink(missing_ok=True)
-    with translated(path), closing(connect(path, key, _SOURCE_TIMEOUT)) as source:
-        write_copy(source, path, key, part_of(path, folder))
-    return described(path, place(part_of(path, folder), path, folder, reason, now), key)
+    with on_disk(folder):
+        for left in unfinished(path, [folder]):
+            left.unlink(missing_ok=True)
+        with translated(path), closing(connect(path, key, _SOURCE_TIMEOUT)) as source:
+            write_copy(source, path, key, part_of(path, folder))
+        return described(path, place(part_of(path, folder), path, folder, reason, now), key)
 
 
 def _copied(source: sqlite3.Connection, path: Path, key: Key | None, target: Path) -> Counts:

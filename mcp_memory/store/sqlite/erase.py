@@ -18,7 +18,7 @@ import anyio.to_thread
 from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
 from mcp_memory.keys import Key
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
-from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, unfinished
+from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, on_disk, unfinished
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
 from mcp_memory.store.sqlite.opening import SIDES, copy_of, is_plain
@@ -70,6 +70,8 @@ class Eraser:
             await prepare(connection)
             recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
             own = await _cleared(connection, doomed, wait)
+            # While this has the file open nobody is writing it anew: what stands beside it a killed process has left.
+            left = await anyio.to_thread.run_sync(_tidied, self._path)
         # Only now: a backup that was being made is among them by then, or was begun when all was erased.
         cleared = [own]
         for folder in dict.fromkeys([folder_of(self._path), *recorded]):
@@ -80,7 +82,7 @@ class Eraser:
             copies=len(cleared) - 1,
             altered=sum(one.cleaned for one in cleared[1:]),
             cleaned=own.cleaned,
-            unfinished=(*(one.left for one in cleared if one.left is not None), *missing),
+            unfinished=(*(one.left for one in cleared if one.left is not None), *left, *missing),
         )
 
     async def _clear_folder(self, folder: Path, doomed: Doomed, wait: float) -> list[_Cleared]:
@@ -89,7 +91,7 @@ class Eraser:
             return []
         try:
             async with claimed(self._path, folder, wait):
-                found = await anyio.to_thread.run_sync(_tidied, self._path, folder)
+                found = await anyio.to_thread.run_sync(_found, self._path, folder)
                 return [await self._clear_copy(copy, doomed, wait) for copy in found]
         except StoreError as error:
             return [_Cleared(Erased(), left=f"the backups in {error}")]
@@ -103,11 +105,22 @@ class Eraser:
             return _Cleared(Erased(), left=f"the backup {error}")
 
 
-def _tidied(path: Path, folder: Path) -> list[Path]:
+def _tidied(path: Path) -> list[str]:
+    """Remove the copy beside the file that was left when it was given another key; says what cannot be removed."""
+    beside = copy_of(path.resolve())
+    try:
+        for side in SIDES:
+            beside.with_name(beside.name + side).unlink(missing_ok=True)
+    except OSError as error:
+        return [f"{error.filename} is a copy of the file and cannot be removed ({error.strerror}); remove it"]
+    return []
+
+
+def _found(path: Path, folder: Path) -> list[Path]:
     """The backups in `folder`, once what killed processes have left there and beside the file is gone."""
-    beside = copy_of(path)
-    for left in (*unfinished(path, [folder, path.parent]), *(beside.with_name(beside.name + side) for side in SIDES)):
-        left.unlink(missing_ok=True)
+    with on_disk(folder):
+        for left in unfinished(path, [folder, path.resolve().parent]):
+            left.unlink(missing_ok=True)
     return copies(path, [folder])
 
 

@@ -298,7 +298,7 @@ async def _log(connection: Connection, logged: int) -> Check:
 
 async def _backups(connection: Connection, now: int) -> Check:
     known = {row["name"] for row in await connection.all("objects")}
-    folders = await connection.all("backup_folders_known") if "backup_folders" in known else []
+    folders = await connection.all("backup_folders") if "backup_folders" in known else []
     return health.backups(connection.path, [str(row["path"]) for row in folders], now)
 
 

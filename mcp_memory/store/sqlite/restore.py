@@ -38,8 +38,10 @@ from mcp_memory.store.sqlite.backup import (
     flush,
     flush_folder,
     folder_of,
+    on_disk,
     part_of,
     place,
+    recorded,
     unfinished,
     write_copy,
 )
@@ -155,7 +157,7 @@ class Archive:
         """The other folders that the file names; none where it cannot be read."""
         try:
             with translated(self._path), closing(connect(self._path, self._key, _LOCK_TIMEOUT)) as raw:
-                return _folders(raw)
+                return recorded(raw)
         except (ConfigError, StoreError):
             return []
 
@@ -165,8 +167,9 @@ class Archive:
             write_copy(source, backup, self._key, part)
 
     def _tidy(self, folder: Path) -> None:
-        for one in unfinished(self._path, [folder]):
-            one.unlink(missing_ok=True)
+        with on_disk(folder):
+            for one in unfinished(self._path, [folder]):
+                one.unlink(missing_ok=True)
 
     def _swap(self, part: Path, real: Path, now: int) -> Backup | None:
         create_file(real)
@@ -216,7 +219,7 @@ class Archive:
 
     def _carry_over(self, live: sqlite3.Connection, part: Path) -> None:
         """Let the restored file know of every folder that has backups of it."""
-        known = _folders(live)
+        known = recorded(live)
         with translated(part), closing(connect(part, self._key, _LOCK_TIMEOUT)) as raw:
             for folder in known:
                 raw.execute(QUERIES["add_backup_folder"], {"path": str(folder)})
@@ -228,13 +231,6 @@ def _resolved(folder: Path) -> Path:
         return folder.expanduser().resolve()
     except (OSError, RuntimeError) as error:
         raise StoreUnavailable(folder, f"this is no folder ({error}); name another") from error
-
-
-def _folders(raw: sqlite3.Connection) -> list[Path]:
-    """The folders besides the usual one that a file names; a file of the first schema names none."""
-    if not raw.execute(QUERIES["has_backup_folders"]).fetchone()[0]:
-        return []
-    return [Path(row[0]) for row in raw.execute(QUERIES["backup_folders"])]
 
 
 def _outside(path: Path, key: Key | None, name: str) -> Backup:

@@ -21,7 +21,7 @@ from typing import Final
 from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreUnavailable
 from mcp_memory.keys import Key
 from mcp_memory.models import Rewritten
-from mcp_memory.store.sqlite.backup import copies, folder_of
+from mcp_memory.store.sqlite.backup import copies, folder_of, recorded
 from mcp_memory.store.sqlite.errors import translated
 from mcp_memory.store.sqlite.migrate import APPLICATION_ID
 from mcp_memory.store.sqlite.opening import HEADER, SIDES, beginning, connect_cipher, copy_of, is_plain, specification
@@ -45,15 +45,16 @@ def rewrite(path: Path, old: Key | None, new: Key | None) -> Rewritten:
         ConfigError: SQLCipher is not installed.
         StoreError: the file is in use, cannot be opened with `old`, or cannot be copied; it is as it was.
     """
-    path = path.resolve()  # a link stays one
+    real = path.resolve()  # a link stays one
     try:
-        with translated(path):
-            return _rewritten(path, old, new)
+        with translated(real):
+            return _rewritten(real, path, old, new)
     except OSError as error:
-        raise StoreUnavailable(path, f"cannot be copied ({error.strerror}); nothing was changed") from error
+        raise StoreUnavailable(real, f"cannot be copied ({error.strerror}); nothing was changed") from error
 
 
-def _rewritten(path: Path, old: Key | None, new: Key | None) -> Rewritten:
+def _rewritten(path: Path, named: Path, old: Key | None, new: Key | None) -> Rewritten:
+    """The same for the file itself; its backups go by the path under which it is `named`."""
     if not path.stat().st_size:
         raise _no_memories(path)
     if old is None and beginning(path) != HEADER:
@@ -65,7 +66,7 @@ def _rewritten(path: Path, old: Key | None, new: Key | None) -> Rewritten:
         try:
             _write(copy, source, new)
             _compare(path, source, copy, new)
-            done = _counted(path, source)
+            done = _counted(named, source)
             _exchange(path, copy, source)
         finally:
             _remove(copy)
@@ -151,8 +152,7 @@ def _everything(source: sqlite3.Connection) -> Iterator[str]:
 
 def _counted(path: Path, source: sqlite3.Connection) -> Rewritten:
     users, memories, revisions = source.execute(QUERIES["everything_counted"]).fetchone()
-    named = [Path(os.fsdecode(folder)) for (folder,) in source.execute(QUERIES["named_folders"]).fetchall()]
-    kept = copies(path, dict.fromkeys([folder_of(path), *named]))
+    kept = copies(path, dict.fromkeys([folder_of(path), *recorded(source)]))
     plain = tuple(one for one in kept if is_plain(one))
     return Rewritten(
         users=users,
