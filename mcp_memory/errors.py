@@ -14,6 +14,7 @@
         ├── StoreFull         no space left, or none that this process may use; nothing was written
         ├── StoreUnavailable  the file or its folder cannot be opened or written
         ├── StoreCorrupt      the file is damaged, or not a database
+        │   └── StoreUnreadable   nothing of it can be read: encrypted, or no database
         └── StoreTooNew       a newer version of mcp-memory owns the file, or it is not ours
 
 Every message is one line: what was wrong, then the next step. Adapters map foreign errors here once; `server.errors`
@@ -86,6 +87,10 @@ class StoreUnavailable(StoreError):
 
 class StoreCorrupt(StoreError):
     """The file is damaged or is not a database."""
+
+
+class StoreUnreadable(StoreCorrupt):
+    """The file is encrypted with a key that is not configured, or is no database at all."""
 
 
 class StoreTooNew(StoreError):

@@ -22,8 +22,8 @@ def encrypt(file: Path | None, database: str | None) -> None:
     """Encrypt the file with the key that [encryption] names.
 
     Close every client first. A copy is made, compared and put into the file's place in one step; until then nothing
-    changes. The bytes of the old file are overwritten. What a solid-state disk, a snapshot of the file system or a
-    backup of the computer keeps of them is beyond this command.
+    changes. On Linux and macOS the bytes of the old file are overwritten. What a solid-state disk, a snapshot of the
+    file system or a backup of the computer keeps of them, and an earlier log, is beyond this command.
     """
     configured = loaded(file, database=database)
     _rewritten(configured, None, _key(configured), "encrypted; every client needs the key from now on")

@@ -2,6 +2,7 @@
 
 from mcp_memory.models import Erased, Receipt
 from mcp_memory.service.outcomes import Held
+from mcp_memory.text.cleanup import escaped
 
 
 def user_question(user: str, held: Held) -> str:
@@ -17,7 +18,9 @@ def memory_question(memory_id: str, content: str | None, versions: int) -> str:
     if content is None:
         return f"The file has no memory {memory_id!r}. Look for it in its backups, and clean up what is left of it?"
     counted = _counted(versions, "version", "versions")
-    return f"{content}\nErase this memory for good, {counted} of it, also in all backups? No undo brings it back."
+    return (
+        f"{escaped(content)}\nErase this memory for good, {counted} of it, also in all backups? No undo brings it back."
+    )
 
 
 def receipt(done: Receipt) -> str:

@@ -44,6 +44,7 @@ class DeedData(TypedDict):
     changed: NotRequired[list[str]]
     reason: NotRequired[str]
     damaged: NotRequired[bool]
+    instruction_like: NotRequired[bool]
 
 
 class ChangeData(TypedDict):
@@ -272,6 +273,8 @@ def _deed(entry: Entry, trace: Trace) -> DeedData:
         deed["reason"] = escaped(revision.reason)
     if memory.damaged:
         deed["damaged"] = True
+    if notes.instruction_like(memory) or (former is not None and notes.instruction_like(former.memory)):
+        deed["instruction_like"] = True
     return deed
 
 

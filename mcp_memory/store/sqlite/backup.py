@@ -26,7 +26,7 @@ from mcp_memory.errors import ConfigError, StoreBusy, StoreCorrupt, StoreError, 
 from mcp_memory.keys import Key
 from mcp_memory.store.base import Backup
 from mcp_memory.store.sqlite.errors import database_errors, translate, translated
-from mcp_memory.store.sqlite.opening import connect
+from mcp_memory.store.sqlite.opening import Mode, connect
 from mcp_memory.store.sqlite.sql import QUERIES
 
 if sys.platform == "darwin":
@@ -79,6 +79,22 @@ def recorded(raw: sqlite3.Connection) -> list[Path]:
     if not raw.execute(QUERIES["has_backup_folders"]).fetchone()[0]:
         return []
     return [Path(os.fsdecode(row[0])) for row in raw.execute(QUERIES["backup_folders"])]
+
+
+def ids_of(rows: Iterable[sqlite3.Row]) -> frozenset[str]:
+    """The ids in the rows of the query `file_ids`; a file of the first schema has none."""
+    return frozenset(one for row in rows for one in str(row[0]).split(","))
+
+
+def of_another(ids: frozenset[str], theirs: frozenset[str]) -> bool:
+    """Whether a copy with the ids `theirs` is of another file than the one with `ids`, which has the same name."""
+    return bool(ids and theirs) and ids.isdisjoint(theirs)
+
+
+def own_copies(path: Path, key: Key | None, folders: Iterable[Path]) -> list[Path]:
+    """The same as `copies` without those of another file of that name; what cannot be read counts as its own."""
+    ids = _ids(path, key, "rw")
+    return [one for one in copies(path, folders) if not of_another(ids, _ids(one, key, "immutable"))]
 
 
 @contextmanager
@@ -140,11 +156,11 @@ async def back_up(path: Path, key: Key | None, folder: Path, reason: str, now: i
     return await anyio.to_thread.run_sync(_backed_up, path, key, folder, reason, now)
 
 
-async def keep_newest(path: Path, folder: Path, reason: str, number: int) -> None:
+async def keep_newest(path: Path, key: Key | None, folder: Path, reason: str, number: int) -> None:
     """Remove all but the newest `number` backups of that reason from `folder`, under a claim."""
 
     def remove() -> None:
-        found = [one for one in copies(path, [folder]) if (_parsed(path, one) or (0, ""))[1] == reason]
+        found = [one for one in own_copies(path, key, [folder]) if (_parsed(path, one) or (0, ""))[1] == reason]
         for one in found[: max(0, len(found) - number)]:
             with on_disk(folder):
                 one.unlink(missing_ok=True)
@@ -196,7 +212,7 @@ class SqliteBackups:
 
     async def keep(self, reason: str, number: int) -> None:
         """Remove all but the newest `number` of that reason, under a claim."""
-        await keep_newest(self._path, self._folder, reason, number)
+        await keep_newest(self._path, self._key, self._folder, reason, number)
 
     def _begun(self) -> int | None:
         with translated(self._path), closing(connect(self._path, self._key, _SOURCE_TIMEOUT)) as raw:
@@ -314,6 +330,14 @@ def _copied(source: sqlite3.Connection, path: Path, key: Key | None, target: Pat
     finally:
         source.execute("ROLLBACK")
     return counts
+
+
+def _ids(path: Path, key: Key | None, mode: Mode) -> frozenset[str]:
+    try:
+        with translated(path), closing(connect(path, key, _SOURCE_TIMEOUT, mode)) as raw:
+            return ids_of(raw.execute(QUERIES["file_ids"]))
+    except (ConfigError, StoreError):
+        return frozenset()
 
 
 def _lockable(path: Path, folder: Path) -> Path:

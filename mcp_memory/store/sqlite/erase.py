@@ -6,6 +6,7 @@ through a connection of its own: in between, foreign keys are not enforced, sinc
 of a user's changes would take the square of their number.
 """
 
+import glob
 import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,10 +16,10 @@ from typing import Any, Final, NamedTuple, Protocol, assert_never
 import anyio
 import anyio.to_thread
 
-from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
+from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreTooNew, StoreUnavailable
 from mcp_memory.keys import Key
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
-from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, on_disk, unfinished
+from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, ids_of, of_another, on_disk, unfinished
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
 from mcp_memory.store.sqlite.opening import SIDES, copy_of, is_plain
@@ -69,13 +70,14 @@ class Eraser:
         async with self._opened(self._path, key=self._key) as connection:
             await prepare(connection)
             recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
+            ids = ids_of(await connection.all("file_ids"))
             own = await _cleared(connection, doomed, wait)
             # While this has the file open nobody is writing it anew: what stands beside it a killed process has left.
             left = await anyio.to_thread.run_sync(_tidied, self._path)
         # Only now: a backup that was being made is among them by then, or was begun when all was erased.
         cleared = [own]
         for folder in dict.fromkeys([folder_of(self._path), *recorded]):
-            cleared += await self._clear_folder(folder, doomed, wait)
+            cleared += await self._clear_folder(folder, ids, doomed, wait)
         missing = await anyio.to_thread.run_sync(_missing, self._path, recorded)
         return Receipt(
             erased=own.erased,
@@ -85,22 +87,28 @@ class Eraser:
             unfinished=(*(one.left for one in cleared if one.left is not None), *left, *missing),
         )
 
-    async def _clear_folder(self, folder: Path, doomed: Doomed, wait: float) -> list[_Cleared]:
+    async def _clear_folder(self, folder: Path, ids: frozenset[str], doomed: Doomed, wait: float) -> list[_Cleared]:
         """Erase from the backups in one folder, under the claim that whoever makes and removes them has."""
         if not await anyio.Path(folder).is_dir():
             return []
         try:
             async with claimed(self._path, folder, wait):
                 found = await anyio.to_thread.run_sync(_found, self._path, folder)
-                return [await self._clear_copy(copy, doomed, wait) for copy in found]
+                cleared = [await self._clear_copy(copy, ids, doomed, wait) for copy in found]
+                return [one for one in cleared if one is not None]
         except StoreError as error:
             return [_Cleared(Erased(), left=f"the backups in {error}")]
 
-    async def _clear_copy(self, copy: Path, doomed: Doomed, wait: float) -> _Cleared:
+    async def _clear_copy(self, copy: Path, ids: frozenset[str], doomed: Doomed, wait: float) -> _Cleared | None:
+        """Erase from one backup; None where it is of another file of the same name."""
         key = None if await anyio.to_thread.run_sync(is_plain, copy) else self._key
         try:
             async with self._opened(copy, key=key) as connection:
+                if await schema_of(connection) and of_another(ids, ids_of(await connection.all("file_ids"))):
+                    return None
                 return await _cleared(connection, doomed, wait)
+        except (StoreCorrupt, StoreUnavailable) as error:
+            return _Cleared(Erased(), left=f"the backup {error}; if you do not need it, remove it")
         except StoreError as error:
             return _Cleared(Erased(), left=f"the backup {error}")
 
@@ -121,6 +129,9 @@ def _found(path: Path, folder: Path) -> list[Path]:
     with on_disk(folder):
         for left in unfinished(path, [folder, path.resolve().parent]):
             left.unlink(missing_ok=True)
+        for log in folder.glob(f"{glob.escape(path.stem)}-*Z*.db-wal"):  # of a damaged copy that is no longer there
+            if not log.with_name(log.name.removesuffix("-wal")).exists():
+                log.unlink(missing_ok=True)
     return copies(path, [folder])
 
 

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from mcp_memory.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnreadable,
+)
 
 REMEDY: Final = "run mcp-memory doctor, or mcp-memory restore-backup"
 """What helps against damage."""
@@ -47,7 +54,7 @@ def translate(error: Exception, path: Path) -> StoreError:
 
 def _damage(error: Exception, family: str, said: str, path: Path) -> StoreError:
     if family == "SQLITE_NOTADB":
-        return StoreCorrupt(
+        return StoreUnreadable(
             path,
             f"the file is encrypted, damaged or no database ({said}); name its key under [encryption] in the settings, "
             f"or {REMEDY}, nothing was changed",

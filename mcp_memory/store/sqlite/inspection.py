@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 
 from mcp_memory.checks import Check, counted, fail, ok, size, some, warn
-from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt
+from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt, StoreUnreadable
 from mcp_memory.keys import Key
 from mcp_memory.store.base import FileSettings
 from mcp_memory.store.sqlite import health
@@ -321,6 +321,8 @@ def _told(name: str, error: McpMemoryError | OSError) -> Check:
     match error:
         case StoreBusy():
             return warn(name, f"could not be checked: {error}", "wait until the other process has finished, run again")
+        case StoreUnreadable():
+            return fail(name, str(error), f"name its key under [encryption] if it has one, else {RESTORE}")
         case StoreCorrupt():
             return fail(name, str(error), RESTORE)
         case _:

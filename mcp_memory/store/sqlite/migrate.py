@@ -77,7 +77,7 @@ async def _keep(connection: Connection, applied: int, now: int) -> None:
             await back_up(path, connection.key, folder_of(path), reason, now)
         except StoreError as error:
             raise type(error)(path, f"a newer schema waits for a backup, which failed: {error}") from error
-        await keep_newest(path, folder_of(path), reason, 1)
+        await keep_newest(path, connection.key, folder_of(path), reason, 1)
 
 
 async def _advance(turns: Turns, applied: int, now: int) -> None:

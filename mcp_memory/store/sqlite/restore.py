@@ -33,12 +33,13 @@ from mcp_memory.store.base import Backup
 from mcp_memory.store.sqlite.backup import (
     back_up,
     claimed,
-    copies,
     described,
     flush,
     flush_folder,
     folder_of,
+    ids_of,
     on_disk,
+    own_copies,
     part_of,
     place,
     recorded,
@@ -48,7 +49,7 @@ from mcp_memory.store.sqlite.backup import (
 from mcp_memory.store.sqlite.connection import Turns, create_file, open_connection
 from mcp_memory.store.sqlite.errors import translated
 from mcp_memory.store.sqlite.migrate import APPLICATION_ID, check_writer, migrate, migrate_copy
-from mcp_memory.store.sqlite.opening import connect
+from mcp_memory.store.sqlite.opening import connect, is_plain
 from mcp_memory.store.sqlite.sql import QUERIES
 
 if sys.platform != "win32":
@@ -150,7 +151,7 @@ class Archive:
 
     def _found(self) -> list[Backup]:
         folders = dict.fromkeys(_resolved(one) for one in (folder_of(self._path), *self._recorded()))
-        found = [described(self._path, one, self._key) for one in copies(self._path, folders)]
+        found = [described(self._path, one, self._key) for one in own_copies(self._path, self._key, folders)]
         return sorted(found, key=lambda one: one.at)
 
     def _recorded(self) -> list[Path]:
@@ -219,10 +220,11 @@ class Archive:
 
     def _carry_over(self, live: sqlite3.Connection, part: Path) -> None:
         """Let the restored file know of every folder that has backups of it."""
-        known = recorded(live)
+        known, ids = recorded(live), _ids(live)
         with translated(part), closing(connect(part, self._key, _LOCK_TIMEOUT)) as raw:
             for folder in known:
                 raw.execute(QUERIES["add_backup_folder"], {"path": str(folder)})
+            raw.execute(QUERIES["set_file_ids"], {"value": ",".join(sorted(ids | _ids(raw)))})
         flush(part)
 
 
@@ -231,6 +233,13 @@ def _resolved(folder: Path) -> Path:
         return folder.expanduser().resolve()
     except (OSError, RuntimeError) as error:
         raise StoreUnavailable(folder, f"this is no folder ({error}); name another") from error
+
+
+def _ids(raw: sqlite3.Connection) -> frozenset[str]:
+    """The ids of a file that may be empty yet."""
+    return (
+        ids_of(raw.execute(QUERIES["file_ids"])) if raw.execute(QUERIES["count_objects"]).fetchone()[0] else frozenset()
+    )
 
 
 def _outside(path: Path, key: Key | None, name: str) -> Backup:
@@ -244,6 +253,11 @@ def _outside(path: Path, key: Key | None, name: str) -> Backup:
 
 def _sound(backup: Path, key: Key | None) -> None:
     """Refuse what would not be a whole file of ours."""
+    if key is not None and is_plain(backup):
+        raise StoreUnavailable(
+            backup,
+            "this backup is not encrypted; restore it with settings that name no key, then run mcp-memory encrypt",
+        )
     log = backup.with_name(f"{backup.name}-wal")
     if log.exists() and log.stat().st_size:
         raise StoreUnavailable(backup, "it is in use, or was not closed: part of it stands in its -wal file")

@@ -177,7 +177,6 @@ def _exchange(path: Path, copy: Path, source: sqlite3.Connection) -> None:
     old = os.open(path, os.O_RDWR)
     try:
         copy.replace(path)
-        _sync(path.parent)
         _overwrite(path, old)
         source.close()
     finally:
@@ -190,8 +189,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _overwrite(path: Path, file: int) -> None:
-    left = os.fstat(file).st_size
     try:
+        _sync(path.parent)
+        left = os.fstat(file).st_size
         while left:
             left -= os.write(file, bytes(min(left, _PIECE)))
         os.fsync(file)

@@ -587,3 +587,9 @@ SELECT * FROM :table
 
 -- name: everything_counted
 SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM memories), (SELECT count(*) FROM revisions)
+
+-- name: file_ids
+SELECT value FROM settings WHERE name = 'file_id'
+
+-- name: set_file_ids
+UPDATE settings SET value = :value WHERE name = 'file_id'
