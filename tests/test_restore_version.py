@@ -306,7 +306,7 @@ async def make(service: MemoryService, model: Model, move: Move) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", STORES)
 @given(moves=st.lists(moves(), min_size=6, max_size=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_any_version_of_any_memory_comes_back_or_is_refused_as_a_plain_model_says(
     name: str, moves: list[Move]
 ) -> None:

@@ -117,8 +117,9 @@ class BuiltinEmbedder:
         """Nothing to let go of."""
 
 
+@lru_cache(maxsize=1)
 def load_table() -> Table:
-    """The table of the package."""
+    """The table of the package, which all embedders of the process share."""
     import numpy as np
 
     with as_file(files("mcp_memory.embed") / "table.npz") as path, np.load(path) as stored:

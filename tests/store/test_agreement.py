@@ -158,7 +158,7 @@ def _pick(ids: list[str], pick: int) -> str:
 @over_every_other_store
 @given(life=st.lists(moves(), min_size=8, max_size=20))
 @example(life=EXPIRED_ON_TOP)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_every_store_agrees_with_the_plain_one(other: str, life: list[Move]) -> None:
     async with STORES["ephemeral"]() as plain_store, STORES[other]() as tested_store:
         plain, tested = Life(plain_store), Life(tested_store)
