@@ -187,3 +187,16 @@ async def test_damage_anywhere_is_marked_or_refused_in_one_line_and_never_a_cras
             ]
             shown += [reply["memory"]] if "memory" in reply else []
             assert not [one for one in shown if one["content"] not in said and not one.get("damaged")]
+
+
+@pytest.mark.promise("P3")
+async def test_an_undo_to_a_version_that_is_damaged_is_refused_and_changes_nothing(config: Config) -> None:
+    async with connected(config) as client:
+        memory = (await ok(client, "add_memory", content="Lives in Rome"))["memory"]["id"]
+        await ok(client, "update_memory", id=memory, content="Lives in Milan")
+        with closing(sqlite3.connect(config.path())) as file, file:
+            file.execute("UPDATE revisions SET content = 'Lives in Bonn' WHERE version = 1")
+        said = await refused(client, "undo")
+        assert "what was there is damaged on disk" in said
+        assert "Bonn" not in said
+        assert (await ok(client, "get_memory", id=memory))["memory"]["content"] == "Lives in Milan"

@@ -195,6 +195,18 @@ async def test_an_endpoint_that_is_not_there_is_named_and_every_write_waits_for_
         assert sorted(text for text in asked if text.startswith("Owns")) == [f"Owns {n} bicycles" for n in range(2, 7)]
 
 
+@pytest.mark.promise("P5")
+async def test_a_search_over_memories_that_all_lack_their_vectors_is_not_called_semantic(config: Config) -> None:
+    async with client_of(served_by(config, NOWHERE)) as client:
+        await ok(client, "add_memory", content="Likes green tea")
+    async with scripted_endpoint() as endpoint, client_of(served_by(config, endpoint.base_url)) as client:
+        found = await searched(client, "tea")
+        assert len(endpoint.requests) >= 1  # the query has a vector, and still there is nothing to compare it with
+        assert [hit["content"] for hit in found["hits"]] == ["Likes green tea"]
+        assert found["modes"] == ["lexical"]
+        assert (await until_semantic(client, "tea"))["modes"] == BOTH
+
+
 async def test_searches_side_by_side_wait_for_a_slow_endpoint_together(config: Config) -> None:
     async with scripted_endpoint() as endpoint, client_of(served_by(config, endpoint.base_url)) as client:
         await ok(client, "add_memory", content="Likes green tea")

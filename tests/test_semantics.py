@@ -502,6 +502,17 @@ async def test_a_search_says_which_modes_served_and_how_many_hits_are_not_shown(
         assert "Nothing relevant" in text(nothing)
 
 
+@pytest.mark.promise("P5")
+async def test_a_query_of_more_words_than_are_searched_says_so(config: Config) -> None:
+    words = [f"{first}{vowel}{last}x" for first in "bdgkp" for vowel in "aeiou" for last in "lmnrt"]
+    async with connected(config) as client:
+        await ok(client, "add_memory", content=f"Says {words[3]}")
+        for count, said in ((20, False), (100, True)):
+            found = await ok(client, "search_memories", query=" ".join(words[:count]))
+            reasons = [one["reason"] for one in found["left_out"]]
+            assert ("only the first 64 words of the query were searched" in reasons) == said
+
+
 @pytest.mark.parametrize("provider", ["none", "builtin"])
 async def test_a_newer_statement_behind_the_limit_takes_the_place_of_the_older(
     config: Config, clock: FakeClock, provider: Literal["none", "builtin"]

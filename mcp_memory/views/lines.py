@@ -149,7 +149,7 @@ def revision(one: Revision, zone: tzinfo | None) -> str:
 def made(one: Revision, zone: tzinfo | None) -> str:
     """The version, and the change that made it."""
     by = f" by {one.change.client}" if one.change.client else ""
-    reason = f", {shown(one.reason)}" if one.reason else ""
+    reason = f", {told(one.reason)}" if one.reason else ""
     change_ = f"{shown(one.change.tool + by)} (change {one.change.id}{reason})"
     return f"v{one.memory.version} {one.operation} {clock.minute_in(one.change.at, zone)} {change_}"
 
