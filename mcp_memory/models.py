@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -105,8 +105,7 @@ class Revision(Value):
 class Change(Value):
     """Everything that one call wrote. `seq` is the only order: clocks jump.
 
-    `undoes` and `undone_by` name other changes by `seq`; `system` marks the store's own housekeeping. `pruned`: some of
-    what it wrote was removed for good since.
+    `undoes` and `undone_by` are the `seq` of others; `system`: the store's housekeeping; `pruned`: it lost revisions.
     """
 
     seq: int = 0
@@ -379,9 +378,8 @@ class Rewritten(Value):
     encrypted_backups: tuple[Path, ...]
 
 
-_digested: Final = attrgetter(
-    *("id", "key", "pinned", "agent", "team", "session_id", "source"),
-    *("created_at", "updated_at", "worded_at", "expires_at", "version"),
+_digested: Final = itemgetter(
+    *"id key pinned agent team session_id source created_at updated_at worded_at expires_at version".split()
 )
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -393,5 +391,10 @@ def fingerprint(content: str) -> bytes:
 
 def digest(memory: Memory) -> bytes:
     """16 bytes over the canonical form of every stored field: SQLite does not notice a changed byte inside a text."""
-    canonical = _encode([memory.content, memory.topics, dict(memory.metadata), memory.state.value, *_digested(memory)])
-    return hashlib.blake2b(canonical.encode(), digest_size=16).digest()
+    return digest_of(vars(memory))
+
+
+def digest_of(fields: Mapping[str, Any]) -> bytes:
+    """The digest of a memory that has these fields, all of them by name."""
+    told = [fields["content"], fields["topics"], dict(fields["metadata"]), fields["state"], *_digested(fields)]
+    return hashlib.blake2b(_encode(told).encode(), digest_size=16).digest()

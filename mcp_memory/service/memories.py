@@ -29,7 +29,6 @@ from mcp_memory.service.outcomes import (
     Listed,
     Skipped,
     Undone,
-    UndoneStep,
     Updated,
 )
 from mcp_memory.service.retention import Retention
@@ -157,13 +156,13 @@ class MemoryService:
         user, now = guard.user(user), self._clock.now()
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
-            steps, expired = await undo.plan(turn, undone, now)
-            await self._writing.sweep(turn, expired, now)
             change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
-            await turn.record(change, steps)
+            if await turn.mere_deletions(undone):
+                done = await undo.bring_back(turn, self._writing, undone, change)
+            else:
+                done = await undo.take_back(turn, self._writing, undone, change)
         self.vectors.want(user)
-        shown = sorted(steps, key=lambda step: (step.operation != "delete", step.memory.row))
-        return Undone(undone=undone, steps=tuple(_undone_step(step, now) for step in shown), change_id=change.id)
+        return done
 
     async def apply(
         self, user: str, operations: Sequence[Operation], origin: Origin, *, dry_run: bool = False
@@ -385,7 +384,3 @@ class MemoryService:
                 f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
             )
         return not_found([memory_id])
-
-
-def _undone_step(step: Step, now: int) -> UndoneStep:
-    return UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(now))

@@ -1,8 +1,11 @@
 """What each use case answers, complete, before anybody words it."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from mcp_memory.models import Change, Deed, Entry, Hit, LeftOut, Memory, Revision, Value
+
+TOLD: Final = 100
+"""So many steps of an undo are told in full: all of a large one would take more room than the memories themselves."""
 
 
 class Added(Value):
@@ -47,10 +50,12 @@ class Undone(Value):
     """`undone` is the change that no longer stands; undoing `change_id` is the redo.
 
     Of the steps those that took a memory away stand first, each kind in the order in which the memories were created.
+    There are at most `TOLD`; `ids` names every memory that the undo touched.
     """
 
     undone: Change
     steps: tuple[UndoneStep, ...]
+    ids: tuple[str, ...]
     change_id: str
 
 

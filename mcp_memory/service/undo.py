@@ -7,7 +7,8 @@ from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
 from mcp_memory.service.damage import sound, with_last_good
-from mcp_memory.service.writing import FORGET, portions
+from mcp_memory.service.outcomes import TOLD, Undone, UndoneStep
+from mcp_memory.service.writing import FORGET, PORTION, Writing, portions
 from mcp_memory.store.base import Transaction
 
 _CLEAN_UP: Final = "the clean-up of expired memories and of what retention does not keep"
@@ -17,7 +18,7 @@ _NAMED: Final = 10
 """So many memories an error names."""
 
 
-class Undoing(NamedTuple):
+class _Plan(NamedTuple):
     """The steps that take a change back, and the expired memories that must go before."""
 
     steps: list[Step]
@@ -48,21 +49,64 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
     return change
 
 
-async def plan(turn: Transaction, change: Change, now: int) -> Undoing:
-    """What brings back what was there before `change`: last written first, but deletions before all.
+async def take_back(turn: Transaction, writing: Writing, undone: Change, by: Change) -> Undone:
+    """Record `by`, which brings back what was there before the change `undone`.
 
     Raises:
         UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
             now, or the revisions needed are gone; `ids` names the memories in the way.
     """
+    steps, expired = await _plan(turn, undone, by.at)
+    await writing.sweep(turn, expired, by.at)
+    await turn.record(by, steps)
+    shown = sorted(steps, key=lambda step: (step.operation != "delete", step.memory.row))
+    return _told(undone, by, shown, [step.memory.id for step in shown])
+
+
+async def bring_back(turn: Transaction, writing: Writing, undone: Change, by: Change) -> Undone:
+    """The same where `undone` has `mere_deletions`: the memories pass by in portions, however many there are.
+
+    Raises:
+        UndoRefused: their text or key belongs to another memory by now, or what is needed is gone or damaged.
+    """
+    _refuse_pruned(undone)
+    ids: list[str] = []
+    shown: list[Step] = []
+    expired: list[Memory] = []
+    after = 0
+    while lost := await turn.lost(undone, after, PORTION):
+        ids += [memory.id for memory in lost]
+        back = [_back(undone, memory, memory.version, by.at) for memory in lost]
+        expired += await _in_the_way(turn, undone, back, by.at)
+        shown = sorted([*shown, *back], key=lambda step: step.memory.row)[:TOLD]
+        after = lost[-1].seq
+    await writing.sweep(turn, expired, by.at)
+    await turn.bring_back(by, _reason(undone))
+    return _told(undone, by, shown, ids)
+
+
+def _told(undone: Change, by: Change, steps: Sequence[Step], ids: Sequence[str]) -> Undone:
+    told = (
+        UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(by.at))
+        for step in steps[:TOLD]
+    )
+    return Undone(undone=undone, steps=tuple(told), ids=tuple(ids), change_id=by.id)
+
+
+def _refuse_pruned(change: Change) -> None:
     if change.pruned:
         raise UndoRefused(
             f"Change {change.id} cannot be undone: retention, or a forgetting, removed for good what that needs. "
             "Name an older change by its change_id to undo that one."
         )
+
+
+async def _plan(turn: Transaction, change: Change, now: int) -> _Plan:
+    """What brings back what was there before `change`: last written first, but deletions before all."""
+    _refuse_pruned(change)
     revisions = await turn.revisions_of(change)
     if not revisions and change.undoes is not None:
-        return Undoing([], [])  # an undo that found everything gone already
+        return _Plan([], [])  # an undo that found everything gone already
     if not revisions:
         raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
     steps: list[Step] = []
@@ -75,7 +119,7 @@ async def plan(turn: Transaction, change: Change, now: int) -> Undoing:
             step = _step(change, revision, histories[row], current.get(row), now)
             steps += [step] if step is not None else []
     expired = await _in_the_way(turn, change, steps, now)
-    return Undoing(sorted(steps, key=lambda step: step.operation != "delete"), expired)
+    return _Plan(sorted(steps, key=lambda step: step.operation != "delete"), expired)
 
 
 def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revision]]]) -> None:
@@ -110,17 +154,26 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
             f"Change {change.id} cannot be undone: the earlier revisions of {revision.memory.id} were pruned.",
             [revision.memory.id],
         )
-    reason = f"undo of {change.id}"
-    fresh = {"version": history[-1].memory.version + 1, "updated_at": now}
+    version = history[-1].memory.version + 1
     if earlier and earlier[-1].operation not in {"delete", "expire"}:
-        before = earlier[-1].memory
-        if before.damaged:
-            raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
-        return Step(operation="restore", memory=before.model_copy(update=fresh), reason=reason)
+        return _back(change, earlier[-1].memory, version, now)
     if current is not None:
-        gone = sound(with_last_good(current, history))
-        return Step(operation="delete", memory=gone.model_copy(update=fresh | {"row": current.row}), reason=reason)
+        fresh = {"version": version, "updated_at": now, "row": current.row}
+        gone = sound(with_last_good(current, history)).model_copy(update=fresh)
+        return Step(operation="delete", memory=gone, reason=_reason(change))
     return None
+
+
+def _back(change: Change, before: Memory, version: int, now: int) -> Step:
+    """The step that puts back what was there `before` the change, as `version`."""
+    if before.damaged:
+        raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
+    memory = before.model_copy(update={"version": version, "updated_at": now})
+    return Step(operation="restore", memory=memory, reason=_reason(change))
+
+
+def _reason(change: Change) -> str:
+    return f"undo of {change.id}"
 
 
 async def _in_the_way(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> list[Memory]:

@@ -18,7 +18,8 @@ FORGET: Final = "forget"
 """The tool name of the trace that an erased memory leaves."""
 
 _Thing = TypeVar("_Thing")
-_PORTION: Final = 500
+PORTION: Final = 500
+"""So many things the store is asked about together."""
 
 
 class Writing:
@@ -126,8 +127,8 @@ def not_found(memory_ids: Sequence[str]) -> str:
 
 
 def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
-    """`things` in their order, a few hundred at a time: what the store is asked about together."""
-    return (things[start : start + _PORTION] for start in range(0, len(things), _PORTION))
+    """`things` in their order, `PORTION` at a time."""
+    return (things[start : start + PORTION] for start in range(0, len(things), PORTION))
 
 
 def removal(operation: Deed, memory: Memory, now: int) -> Step:

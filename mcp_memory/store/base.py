@@ -127,7 +127,12 @@ class Due(Value):
 
 def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:
     """What every store finds a memory by: its text, topics and key."""
-    return analyzer.terms("\n".join((memory.content, *memory.topics, memory.key or "")))
+    return analyzer.terms(indexed_text(memory.content, memory.topics, memory.key))
+
+
+def indexed_text(content: str, topics: Sequence[str], key: str | None) -> str:
+    """The text whose terms are those of a memory with these fields."""
+    return "\n".join((content, *topics, key or ""))
 
 
 class Transaction(Protocol):
@@ -162,6 +167,29 @@ class Transaction(Protocol):
 
     async def clear(self, change: Change) -> list[str]:
         """Write `change`, which deletes every memory that reads show at its time; their ids, oldest created first."""
+        ...
+
+    async def mere_deletions(self, change: Change) -> int:
+        """How many memories `change` deleted, if that is all it did and nothing was written to any of them since.
+
+        It is 0 also where the version before is not kept of every one of them.
+        """
+        ...
+
+    async def lost(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change`, which has `mere_deletions`, took away, in the order of their `seq`.
+
+        Each is as it was before, with the version that it would come back as, and the `seq` of its deletion, which is
+        above `after`.
+        """
+        ...
+
+    async def bring_back(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_deletions`: what that took away is back, last deleted first.
+
+        It costs a few statements for every few hundred memories. None of them is damaged, and neither their texts nor
+        their keys belong to others.
+        """
         ...
 
     async def change(self, change_id: str) -> Change | None:

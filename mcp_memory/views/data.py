@@ -250,7 +250,7 @@ def undone(outcome: Undone) -> UndoReply:
 
 def beyond(outcome: Undone) -> tuple[LeftOut, ...]:
     """The operations of a large undo that are not shown."""
-    more = len(outcome.steps) - SHOWN
+    more = len(outcome.ids) - SHOWN
     return (LeftOut(count=more, reason=f"operations beyond {SHOWN}"),) if more > 0 else ()
 
 

@@ -154,7 +154,7 @@ async def undo(
     """
     call = await begin(ctx, user_id, "undo")
     outcome = await call.service.undo(call.user, change_id, call.origin)
-    await call.announce([step.memory.id for step in outcome.steps])
+    await call.announce(outcome.ids)
     return reply(lines.undone(outcome, call.zone), data.undone(outcome))
 
 

@@ -1,7 +1,11 @@
 """What the plain store holds of one user, and one user's turn to write."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+from anyio.lowlevel import checkpoint
 
 from mcp_memory.models import (
     Bounds,
@@ -15,6 +19,8 @@ from mcp_memory.models import (
     Vector,
     fingerprint,
 )
+
+_MANY: Final = 500
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,12 @@ class EphemeralTransaction:
         self._shelf.changes[seq] = change
         if change.undoes is not None:
             self._flip(change.undoes, seq)
-        return [self._write(change, step) for step in steps]
+        written: list[Memory] = []
+        for step in steps:
+            if len(written) % _MANY == _MANY - 1:
+                await checkpoint()  # others have their turn during a large change
+            written.append(self._write(change, step))
+        return written
 
     async def clear(self, change: Change) -> list[str]:
         """Write `change`, which deletes every living memory."""
@@ -104,6 +115,34 @@ class EphemeralTransaction:
         gone = [memory.model_copy(update=later | {"version": memory.version + 1}) for memory in living]
         await self.record(change, [Step(operation="delete", memory=memory) for memory in gone])
         return [memory.id for memory in living]
+
+    async def mere_deletions(self, change: Change) -> int:
+        """How many memories `change` deleted, if that is all it did and nothing was written to any of them since."""
+        pairs = self._deletions(change)
+        lasting = histories(self._shelf)
+        mere = all(
+            deletion.operation == "delete"
+            and lasting[deletion.memory.row][-1] is deletion
+            and former is not None
+            and former.operation not in {"delete", "expire"}
+            for deletion, former in pairs
+        )
+        return len(pairs) if mere else 0
+
+    async def lost(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change` took away, as they would come back."""
+        later = [pair for pair in self._deletions(change) if pair[0].memory.seq > after]
+        return [
+            former.memory.model_copy(update={"version": deletion.memory.version + 1, "seq": deletion.memory.seq})
+            for deletion, former in later[:limit]
+            if former is not None
+        ]
+
+    async def bring_back(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_deletions`."""
+        lost = await self.lost(self._shelf.changes[change.undoes or 0], 0, sys.maxsize)
+        back = (memory.model_copy(update={"updated_at": change.at}) for memory in reversed(lost))
+        await self.record(change, [Step(operation="restore", memory=memory, reason=reason) for memory in back])
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
@@ -140,6 +179,16 @@ class EphemeralTransaction:
         gone = [one for one in obsolete(self._shelf, bounds) if one.memory.seq in set(seqs)]
         take_away(self._shelf, gone)
         return len(gone)
+
+    def _deletions(self, change: Change) -> list[tuple[Revision, Revision | None]]:
+        """What `change` wrote, in that order, each with the version before."""
+        formers: dict[int, Revision] = {}
+        pairs: list[tuple[Revision, Revision | None]] = []
+        for one in self._shelf.revisions:
+            if one.change.seq == change.seq:
+                pairs.append((one, formers.get(one.memory.row)))
+            formers[one.memory.row] = one
+        return pairs
 
     def _write(self, change: Change, step: Step) -> Memory:
         self._shelf.last_seq += 1

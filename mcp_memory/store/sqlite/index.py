@@ -332,7 +332,7 @@ class IndexCache:
         return index
 
     async def _refreshed(self, index: UserIndex, head: sqlite3.Row) -> UserIndex:
-        if index.codes is None:
+        if index.codes is None or head["last_seq"] - index.seq > _PIECE:
             return await self._load(head)
         first = index.number << SEQUENCE_BITS
         since = {"after": first | index.seq, "end": first | head["last_seq"], "made_up": index.made_up}

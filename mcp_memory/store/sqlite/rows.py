@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, fingerprint
-from mcp_memory.store.base import index_terms
+from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, digest_of, fingerprint
+from mcp_memory.store.base import index_terms, indexed_text
 from mcp_memory.store.sqlite import salvage
 from mcp_memory.text import Analyzer
 
@@ -149,12 +149,46 @@ def memory_parameters(one: Memory, number: int, indexed: Sequence[str]) -> dict[
     }
 
 
-def digest_when_gone(row: sqlite3.Row, at: int) -> bytes:
-    """The digest of the revision that a deletion at `at` of a row of `memories` makes."""
-    fields = _fields(_values(row))
-    fields["version"] += 1
-    fields["updated_at"] = at
-    return digest(Memory.model_construct(**fields))
+def digests_when_gone(found: Iterable[sqlite3.Row], at: int) -> bytes:
+    """The digests, 16 bytes each, of the revisions that a deletion at `at` of rows of `memories` makes."""
+    digests: list[bytes] = []
+    for row in found:
+        fields = _fields(_values(row))
+        digests.append(digest_of(fields | {"version": fields["version"] + 1, "updated_at": at}))
+    return b"".join(digests)
+
+
+def lost(found: Iterable[sqlite3.Row]) -> list[Memory]:
+    """The memories of rows of the query `lost`, with the version that they would come back as."""
+    return [
+        version(row).model_copy(
+            update={"version": row["last_version"] + 1, "seq": row["deletion"] & SEQUENCE_MASK},
+        )
+        for row in found
+    ]
+
+
+def brought_back(found: Iterable[sqlite3.Row], at: int, last_seq: int, analyzer: Analyzer) -> dict[str, Any]:
+    """What the statement `bring_back` needs of the sound rows of the query `lost`; the first has `last_seq`."""
+    back: list[tuple[int, int, int, str, int]] = []
+    digests: list[bytes] = []
+    fingerprints: list[bytes] = []
+    for place, row in enumerate(found):
+        values = _values(row)
+        later = values["last_version"] + 1
+        fields = _fields(values)
+        fields |= {"version": later, "updated_at": at}
+        indexed = analyzer.terms(indexed_text(fields["content"], fields["topics"], fields["key"]))
+        terms = own_terms(indexed, values["row_id"] >> SEQUENCE_BITS)
+        back.append((values["row_id"], later, last_seq - place, terms, len(indexed)))
+        digests.append(digest_of(fields))
+        fingerprints.append(fingerprint(fields["content"]))
+    return {
+        "now": at,
+        "back": json.dumps(back, ensure_ascii=False),
+        "digests": b"".join(digests),
+        "fingerprints": b"".join(fingerprints),
+    }
 
 
 def reindexed(row: sqlite3.Row, analyzer: Analyzer) -> tuple[int, int, str, int]:

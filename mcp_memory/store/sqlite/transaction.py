@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+from anyio import to_thread
+
 from mcp_memory.models import Bounds, Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
 from mcp_memory.store.sqlite import rows, salvage
@@ -80,13 +82,45 @@ class SqliteTransaction:
         page = place | {"limit": _MANY}
         while found := await self._turn.all("cleared", page):
             ids += [row["id"] for row in found]
-            digests += [rows.digest_when_gone(row, change.at) for row in found]
+            digests.append(await to_thread.run_sync(rows.digests_when_gone, found, change.at))
             page |= {"after": found[-1]["row_id"] & rows.SEQUENCE_MASK}
         written = {"change_id": change.id, "last_seq": self._last_seq, "digests": b"".join(digests)}
         added = ("add_change", change.model_dump() | {"number": number})
         await self._turn.in_turn(added, ("clear_revisions", place | written), ("clear_memories", place))
         self._last_seq += len(ids)
         return ids
+
+    async def mere_deletions(self, change: Change) -> int:
+        """How many memories `change` deleted, if that is all it did and nothing was written to any of them since."""
+        found = await self._turn.single("mere_deletions", {"undone": change.seq, "number": self._number})
+        return found["count"]
+
+    async def lost(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change` took away, as they would come back."""
+        found = await self._lost(change.seq, after, limit)
+        return await to_thread.run_sync(rows.lost, found)
+
+    async def bring_back(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_deletions`."""
+        number, undone, first = await self._own_number(), change.undoes or 0, self._last_seq
+        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
+        analyzer = Analyzer(self._analyzer.languages)  # in its thread it is alone with its stemmers
+        left: int = (await self._turn.single("deletions", {"undone": undone}))["count"]
+        self._last_seq += left
+        after = 0
+        while found := await self._lost(undone, after, _MANY):
+            last = first + left
+            stored = await to_thread.run_sync(rows.brought_back, found, change.at, last, analyzer)
+            await self._turn.all("bring_back", stored)
+            left -= len(found)
+            after = found[-1]["deletion"] & rows.SEQUENCE_MASK
+        written = {"number": number, "undone": undone, "change_id": change.id, "reason": reason}
+        await self._turn.all("bring_back_revisions", written)
+        await self._flip(number, undone, added["seq"])
+
+    async def _lost(self, undone: int, after: int, limit: int) -> list[sqlite3.Row]:
+        page = {"undone": undone, "number": self._number, "after": after, "limit": limit}
+        return await self._turn.all("lost", page)
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""

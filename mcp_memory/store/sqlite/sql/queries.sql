@@ -89,6 +89,47 @@ FROM memories AS m WHERE {cleared} ORDER BY m.row_id
 -- name: clear_memories
 DELETE FROM memories WHERE row_id IN (SELECT m.row_id FROM memories AS m WHERE {cleared})
 
+-- fragment: before_deletion
+-- The version that a memory had before the revision `r`.
+p.row_id = (SELECT e.row_id FROM revisions AS e WHERE e.memory = r.memory AND e.row_id < r.row_id
+    ORDER BY e.row_id DESC LIMIT 1)
+
+-- name: mere_deletions
+SELECT iif(count(*) = sum(r.operation = 'delete' AND r.memory >> 32 = :number AND r.row_id >> 32 = :number
+        AND typeof(r.version) = 'integer' AND NOT EXISTS (SELECT 1 FROM memories AS m WHERE m.row_id = r.memory)
+        AND NOT EXISTS (SELECT 1 FROM revisions AS n WHERE n.memory = r.memory AND n.row_id > r.row_id)
+        AND EXISTS (SELECT 1 FROM revisions AS p
+            WHERE {before_deletion} AND p.operation IN ('add', 'update', 'restore'))), count(*), 0) AS count
+FROM revisions AS r WHERE r.change = :undone
+
+-- name: deletions
+SELECT count(*) AS count FROM revisions WHERE change = :undone
+
+-- name: lost
+SELECT p.*, r.row_id AS deletion, r.version AS last_version
+FROM revisions AS r CROSS JOIN revisions AS p ON {before_deletion}
+WHERE r.change = :undone AND r.row_id > (:number << 32 | :after) ORDER BY r.row_id LIMIT :limit
+
+-- name: bring_back
+-- Many at once: the index is written to at every statement. :back lists [row_id of the revision,
+-- version, seq, terms, term_count]; :digests and :fingerprints have 16 bytes for each.
+INSERT INTO memories (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
+    created_at, updated_at, worded_at, expires_at, version, seq, digest, fingerprint, terms, term_count)
+SELECT p.memory, p.memory >> 32, p.id, p.content, p.key, p.topics, p.pinned, p.metadata, p.agent, p.team, p.session_id,
+    p.source, p.state, p.created_at, :now, p.worded_at, p.expires_at, j.value ->> 1, j.value ->> 2,
+    substr(:digests, 1 + 16 * j.key, 16), substr(:fingerprints, 1 + 16 * j.key, 16), j.value ->> 3, j.value ->> 4
+FROM json_each(:back) AS j CROSS JOIN revisions AS p ON p.row_id = j.value ->> 0
+
+-- name: bring_back_revisions
+-- What a step "restore" writes, for all at once: the one that was deleted last comes first.
+INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+    team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+SELECT :number << 32 | m.seq, m.row_id, {change_of_id}, 'restore', :reason, m.id, m.content, m.key, m.topics, m.pinned,
+    m.metadata, m.agent, m.team, m.session_id, m.source, m.state, m.created_at, m.updated_at, m.worded_at, m.expires_at,
+    m.version, m.digest
+FROM revisions AS r CROSS JOIN memories AS m ON m.row_id = r.memory
+WHERE r.change = :undone ORDER BY r.row_id DESC
+
 -- name: memories_by_ids
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
