@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple, Protocol, assert_never
 import anyio
 import anyio.to_thread
 
-from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
+from mcp_memory.errors import StoreBusy, StoreError, StoreFull, StoreTooNew, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
-from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, unfinished
+from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, of_another_key, unfinished
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
 from mcp_memory.store.sqlite.opening import SIDES, copy_of, is_plain
@@ -86,6 +86,7 @@ class Eraser:
     async def _clear_folder(self, folder: Path, doomed: Doomed, wait: float) -> list[_Cleared]:
         """Erase from the backups in one folder, under the claim that whoever makes and removes them has."""
         if not await anyio.Path(folder).is_dir():
+            await anyio.to_thread.run_sync(_tidied, self._path, folder)
             return []
         try:
             async with claimed(self._path, folder, wait):
@@ -95,18 +96,23 @@ class Eraser:
             return [_Cleared(Erased(), left=f"the backups in {error}")]
 
     async def _clear_copy(self, copy: Path, doomed: Doomed, wait: float) -> _Cleared:
-        key = None if await anyio.to_thread.run_sync(is_plain, copy) else self._key
+        plain = await anyio.to_thread.run_sync(is_plain, copy)
         try:
-            async with self._opened(copy, key=key) as connection:
+            if self._key is None and not plain:
+                raise of_another_key(copy, None)
+            async with self._opened(copy, key=None if plain else self._key) as connection:
                 return await _cleared(connection, doomed, wait)
+        except WrongKey:
+            return _Cleared(Erased(), left=str(of_another_key(copy, self._key)))
         except StoreError as error:
             return _Cleared(Erased(), left=f"the backup {error}")
 
 
 def _tidied(path: Path, folder: Path) -> list[Path]:
     """The backups in `folder`, once what killed processes have left there and beside the file is gone."""
-    beside = copy_of(path)
-    for left in (*unfinished(path, [folder, path.parent]), *(beside.with_name(beside.name + side) for side in SIDES)):
+    real = path.resolve()  # beside which a restore and a rewriting work, where `path` is a link
+    beside = copy_of(real)
+    for left in (*unfinished(path, [folder, real.parent]), *(beside.with_name(beside.name + side) for side in SIDES)):
         left.unlink(missing_ok=True)
     return copies(path, [folder])
 

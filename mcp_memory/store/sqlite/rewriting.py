@@ -151,7 +151,9 @@ def _everything(source: sqlite3.Connection) -> Iterator[str]:
 
 def _counted(path: Path, source: sqlite3.Connection) -> Rewritten:
     users, memories, revisions = source.execute(QUERIES["everything_counted"]).fetchone()
-    named = [Path(os.fsdecode(folder)) for (folder,) in source.execute(QUERIES["named_folders"]).fetchall()]
+    known = source.execute(QUERIES["has_backup_folders"]).fetchone()[0]  # a file of the first schema names none
+    rows = source.execute(QUERIES["backup_folders"]).fetchall() if known else []
+    named = [Path(os.fsdecode(folder)) for (folder,) in rows]
     kept = copies(path, dict.fromkeys([folder_of(path), *named]))
     plain = tuple(one for one in kept if is_plain(one))
     return Rewritten(

@@ -381,9 +381,6 @@ SELECT (SELECT count(*) FROM past_wordings WHERE terms <> '' AND row_id NOT IN (
 -- name: every_index_changed
 UPDATE users SET vector_seq = vector_seq + 1
 
--- name: backup_folders_known
-SELECT path FROM backup_folders ORDER BY path
-
 -- name: settings
 SELECT name, value FROM settings
 
@@ -590,6 +587,3 @@ SELECT * FROM :table
 
 -- name: everything_counted
 SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM memories), (SELECT count(*) FROM revisions)
-
--- name: named_folders
-SELECT path FROM backup_folders
