@@ -13,6 +13,7 @@
         ├── StoreBusy         another process kept the write lock until the deadline; nothing was written
         ├── StoreFull         no space left, or none that this process may use; nothing was written
         ├── StoreUnavailable  the file or its folder cannot be opened or written
+        │   └── WrongKey      an encrypted file, but not by the key that there is; or damaged, which looks the same
         ├── StoreCorrupt      the file is damaged, or not a database
         │   └── StoreUnreadable   nothing of it can be read: encrypted, or no database
         └── StoreTooNew       a newer version of mcp-memory owns the file, or it is not ours
@@ -83,6 +84,10 @@ class StoreFull(StoreError):
 
 class StoreUnavailable(StoreError):
     """The file or folder cannot be opened, read or written."""
+
+
+class WrongKey(StoreUnavailable):
+    """The key does not open the file, or the file is damaged: the two cannot be told apart."""
 
 
 class StoreCorrupt(StoreError):

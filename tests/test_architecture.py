@@ -183,3 +183,41 @@ def test_sql_stands_in_sql_files() -> None:
         strings = [node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)]
         found = [text for text in strings if isinstance(text, str) and text.startswith(keywords)]
         assert not found, f"{module_name(path)}: {found}"
+
+
+LIBRARIES = {"sqlite3", "aiosqlite", "dbapi2"}
+
+
+def said_of_a_library(node: ast.AST) -> Iterator[str]:
+    """The names that stand behind a library's in `node`: `Error` for `sqlite3.Error`."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Attribute(value=ast.Name(id=library), attr=name) if library in LIBRARIES:
+                yield name
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_every_database_file_is_opened_in_one_place(path: Path) -> None:
+    tree = parsed(path)
+    assert not any(
+        isinstance(node, ast.ImportFrom) and node.module in {*LIBRARIES, "sqlcipher3.dbapi2"} for node in ast.walk(tree)
+    )
+    if path.name == "opening.py":
+        return
+    opened = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and "connect" in said_of_a_library(node.func)
+    ]
+    files = [ast.unparse(node) for node in opened if ast.unparse(node.args[0]) != "':memory:'"]
+    claim = ["sqlite3.connect(lock, isolation_level=None, timeout=0)"] if path.name == "backup.py" else []
+    assert files == claim
+
+
+@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
+def test_errors_of_both_libraries_are_caught_together(path: Path) -> None:
+    """SQLCipher's errors are not SQLite's: who catches one kind only misses the other."""
+    for function in functions(parsed(path)):
+        handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler) and node.type]
+        caught = {name for handler in handlers if handler.type for name in said_of_a_library(handler.type)}
+        assert not caught or function.name in {"_taken", "_versions"}, f"{function.name} catches {caught}"

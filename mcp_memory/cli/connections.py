@@ -9,6 +9,7 @@ from typing import Final
 
 import anyio
 
+from mcp_memory import keys
 from mcp_memory.checks import Check, fail, ok, some, warn
 from mcp_memory.clients import CLIENTS
 from mcp_memory.clients.base import folders
@@ -89,21 +90,30 @@ async def _ran(targets: bytes, started: Callable[[], None]) -> tuple[bytes, byte
 
 async def _target(entry: Entry, config: Config, key: Key | None, environ: Mapping[str, str]) -> Target:
     env = dict(entry.env)
-    file = _database(entry, environ)
-    if file is not None and not await current(file, key if file == config.path() else None):
+    settings = _settings(entry, environ)
+    if settings is not None and not await current(settings.path(), await _key_of(settings, config, key)):
         env[variable("ephemeral")] = "true"
     return Target(command=entry.command, args=entry.args, env=env, cwd=str(entry.cwd), user=config.user)
 
 
-def _database(entry: Entry, environ: Mapping[str, str]) -> Path | None:
-    """The file that the entry would work on; None where its settings are wrong, which its start then tells."""
+async def _key_of(settings: Config, config: Config, key: Key | None) -> Key | None:
+    """What opens the file of an entry with these settings; None where it cannot be had, which its start then tells."""
+    if settings.path() == config.path():
+        return key
+    try:
+        return await keys.find(settings.encryption)
+    except ConfigError:
+        return None
+
+
+def _settings(entry: Entry, environ: Mapping[str, str]) -> Config | None:
+    """With what the entry would work; None where its settings are wrong, which its start then tells."""
     own = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
     file = entry.option("--config")
     try:
-        settings = load(Path(file) if file else None, {**own, **entry.env}, {"database": entry.option("--database")})
+        return load(Path(file) if file else None, {**own, **entry.env}, {"database": entry.option("--database")})
     except ConfigError:
         return None
-    return settings.path()
 
 
 def _check(entry: Entry, attempt: Attempt | None, config: Config, environ: Mapping[str, str]) -> Check:
@@ -117,9 +127,9 @@ def _check(entry: Entry, attempt: Attempt | None, config: Config, environ: Mappi
         remedy = f"correct it there, or try it on a terminal: {command}"
         return fail(name, f"{where} does not work: {attempt.problem}", remedy)
     told = f"{where} answers {attempt.called or f'with {attempt.tools} tools'} in {attempt.seconds:.1f} s"
-    file = _database(entry, environ)
-    if file is not None and file != config.path():
-        told = f"{told}, on {file}"
+    settings = _settings(entry, environ)
+    if settings is not None and settings.path() != config.path():
+        told = f"{told}, on {settings.path()}"
     if not Path(entry.command).is_absolute():
         return warn(
             name,

@@ -8,7 +8,7 @@ import os
 import platform
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -86,9 +86,9 @@ class _Shown:
         if not self._as_json:
             click.echo(f"      repair: {done}")
 
-    def again(self) -> None:
-        """What follows is looked at anew."""
-        self._before, self._checks = self._checks, []
+    def again(self, kept: Sequence[Check]) -> None:
+        """What follows is looked at anew, but for what is `kept`."""
+        self._before, self._checks = self._checks, [*kept]
         if not self._as_json:
             click.echo("After the repair:")
 
@@ -109,33 +109,36 @@ class _Shown:
 async def _examine(loaded: Config, first: list[Check], wish: Wish, environ: Mapping[str, str], shown: _Shown) -> None:
     for check in first:
         shown.tell(check)
-    key = await _key(loaded, shown.tell)
+    key, told = await _key(loaded)
+    for check in told:
+        shown.tell(check)
+    lost = any(check.outcome == "fail" for check in told)
     if wish.repair and not loaded.ephemeral:
-        if await _file(loaded, key, shown.tell):
+        if not lost and await _file(loaded, key, shown.tell):
             await repair(loaded.path(), key, loaded.store.lock_timeout, shown.say)
         else:
             shown.say("nothing; the file has to be put right first, as the remedy says")
-        shown.again()
+        shown.again(told)
     late: dict[str, list[Check]] = {}
     async with anyio.create_task_group() as tasks:
         await tasks.start(_clients, loaded, key, environ, late)
         tasks.start_soon(_endpoints, loaded, late)
-        await _file(loaded, key, shown.tell)
+        if not lost:
+            await _file(loaded, key, shown.tell)
     for check in late["endpoints"] + late["clients"]:
         shown.tell(check)
 
 
-async def _key(loaded: Config, tell: Tell) -> Key | None:
-    """The key of the file; None where it has none, or it cannot be had."""
-    if loaded.encryption == EncryptionConfig():
-        return None
+async def _key(loaded: Config) -> tuple[Key | None, list[Check]]:
+    """The key of the file, and a check of it where there should be one. Without it the file is not looked at."""
+    if loaded.ephemeral or loaded.encryption == EncryptionConfig():
+        return None, []
     try:
         key = await keys.find(loaded.encryption)
     except ConfigError as error:
-        tell(fail("key", str(error), "see [encryption] in config.example.toml"))
-        return None
-    tell(ok("key", "there is one where [encryption] says"))
-    return key
+        said = f"{error}; the file was not looked at"
+        return None, [fail("key", said, "put it where [encryption] in the settings says, see config.example.toml")]
+    return key, [ok("key", "there is one where [encryption] says")]
 
 
 async def _file(loaded: Config, key: Key | None, tell: Tell) -> bool:

@@ -22,11 +22,11 @@ import anyio
 import anyio.to_thread
 from anyio import from_thread
 
-from mcp_memory.errors import ConfigError, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
+from mcp_memory.errors import ConfigError, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.store.base import Backup
 from mcp_memory.store.sqlite.errors import database_errors, translate, translated
-from mcp_memory.store.sqlite.opening import Mode, connect
+from mcp_memory.store.sqlite.opening import Mode, connect, is_plain
 from mcp_memory.store.sqlite.sql import QUERIES
 
 if sys.platform == "darwin":
@@ -118,14 +118,24 @@ def part_of(path: Path, folder: Path) -> Path:
 
 
 def described(path: Path, copy: Path, key: Key | None) -> Backup:
-    """What the name and the contents of a backup of the database at `path` say."""
+    """What the name and the contents of a backup of the database at `path` say. One that is plain needs no key."""
     at, reason = _parsed(path, copy) or (0, "")
     try:
-        with translated(copy), closing(connect(copy, key, 0, "immutable")) as raw:
+        with translated(copy), closing(connect(copy, None if is_plain(copy) else key, 0, "immutable")) as raw:
             memories, users = raw.execute(QUERIES["contents"]).fetchone()
     except (ConfigError, StoreError):
         memories, users = None, None
     return Backup(path=copy, at=at, reason=reason, size=copy.stat().st_size, memories=memories, users=users)
+
+
+def of_another_key(copy: Path, key: Key | None) -> WrongKey:
+    """What is to be said of a backup that is not plain and that `key` does not open."""
+    made_with, command = ("a key", "decrypt") if key is None else ("another key", "rekey")
+    return WrongKey(
+        copy,
+        f"this backup is encrypted with {made_with}, damaged or no database; if it is encrypted, let [encryption] name "
+        f'its key for mcp-memory {command} --database "{copy}", then run this again',
+    )
 
 
 @asynccontextmanager

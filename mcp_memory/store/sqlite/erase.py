@@ -16,10 +16,19 @@ from typing import Any, Final, NamedTuple, Protocol, assert_never
 import anyio
 import anyio.to_thread
 
-from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreTooNew, StoreUnavailable
+from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreTooNew, StoreUnavailable, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.models import FORGOTTEN, Doomed, Erased, OneMemory, Receipt, WholeUser
-from mcp_memory.store.sqlite.backup import claimed, copies, folder_of, ids_of, of_another, on_disk, unfinished
+from mcp_memory.store.sqlite.backup import (
+    claimed,
+    copies,
+    folder_of,
+    ids_of,
+    of_another,
+    of_another_key,
+    on_disk,
+    unfinished,
+)
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.migrate import schema_of
 from mcp_memory.store.sqlite.opening import SIDES, copy_of, is_plain
@@ -101,12 +110,16 @@ class Eraser:
 
     async def _clear_copy(self, copy: Path, ids: frozenset[str], doomed: Doomed, wait: float) -> _Cleared | None:
         """Erase from one backup; None where it is of another file of the same name."""
-        key = None if await anyio.to_thread.run_sync(is_plain, copy) else self._key
+        plain = await anyio.to_thread.run_sync(is_plain, copy)
         try:
-            async with self._opened(copy, key=key) as connection:
+            if self._key is None and not plain:
+                raise of_another_key(copy, None)
+            async with self._opened(copy, key=None if plain else self._key) as connection:
                 if await schema_of(connection) and of_another(ids, ids_of(await connection.all("file_ids"))):
                     return None
                 return await _cleared(connection, doomed, wait)
+        except WrongKey:
+            return _Cleared(Erased(), left=f"{of_another_key(copy, self._key)}; if you do not need it, remove it")
         except (StoreCorrupt, StoreUnavailable) as error:
             return _Cleared(Erased(), left=f"the backup {error}; if you do not need it, remove it")
         except StoreError as error:
@@ -114,20 +127,20 @@ class Eraser:
 
 
 def _tidied(path: Path) -> list[str]:
-    """Remove the copy beside the file that was left when it was given another key; says what cannot be removed."""
+    """Remove what was left beside the file when it was restored or given another key; says what cannot be removed."""
     beside = copy_of(path.resolve())
     try:
-        for side in SIDES:
-            beside.with_name(beside.name + side).unlink(missing_ok=True)
+        for left in (*unfinished(path, [beside.parent]), *(beside.with_name(beside.name + side) for side in SIDES)):
+            left.unlink(missing_ok=True)
     except OSError as error:
         return [f"{error.filename} is a copy of the file and cannot be removed ({error.strerror}); remove it"]
     return []
 
 
 def _found(path: Path, folder: Path) -> list[Path]:
-    """The backups in `folder`, once what killed processes have left there and beside the file is gone."""
+    """The backups in `folder`, once what killed processes have left there is gone."""
     with on_disk(folder):
-        for left in unfinished(path, [folder, path.resolve().parent]):
+        for left in unfinished(path, [folder]):
             left.unlink(missing_ok=True)
         for log in folder.glob(f"{glob.escape(path.stem)}-*Z*.db-wal"):  # of a damaged copy that is no longer there
             if not log.with_name(log.name.removesuffix("-wal")).exists():

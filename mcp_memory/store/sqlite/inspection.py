@@ -12,12 +12,13 @@ from typing import Final
 import anyio
 
 from mcp_memory.checks import Check, counted, fail, ok, size, some, warn
-from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt, StoreUnreadable
+from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt, StoreUnreadable, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.store.base import FileSettings
 from mcp_memory.store.sqlite import health
 from mcp_memory.store.sqlite.connection import Connection, open_connection
 from mcp_memory.store.sqlite.migrate import APPLICATION_ID, WRITER
+from mcp_memory.store.sqlite.opening import is_plain
 from mcp_memory.store.sqlite.sql import MIGRATIONS
 from mcp_memory.store.sqlite.wordings import looked_through
 from mcp_memory.text import LANGUAGES
@@ -61,6 +62,9 @@ async def inspect(
         return False
     tell(await _guarded("permissions", _later(health.permissions, path)))
     tell(await _guarded("disk", _later(health.space, path)))
+    if (refused := await anyio.to_thread.run_sync(_form, path, key)) is not None:
+        tell(refused)
+        return False
     logged = health.log_size(path)
     try:
         async with opened(path, key) as connection:
@@ -74,6 +78,21 @@ async def inspect(
         tell(_told("database", error))
         return False
     return True
+
+
+def _form(path: Path, key: Key | None) -> Check | None:
+    """What is to be said of a file that is empty, or whose first bytes do not go with `key`; it is not open here."""
+    name = "database"
+    if not path.stat().st_size:
+        return warn(name, "the file is empty", "the first start of a client fills it")
+    plain = is_plain(path)
+    if plain and key is not None:
+        said = "the file is not encrypted, but a key is configured; nothing was changed"
+        return fail(name, said, "mcp-memory encrypt, or take [encryption] out of the settings")
+    if not plain and key is None:
+        said = "the file is encrypted, damaged or no database; nothing was changed"
+        return fail(name, said, f"if it is encrypted, name its key under [encryption] in the settings; else {RESTORE}")
+    return None
 
 
 async def current(path: Path, key: Key | None) -> bool:
@@ -323,6 +342,9 @@ def _told(name: str, error: McpMemoryError | OSError) -> Check:
             return warn(name, f"could not be checked: {error}", "wait until the other process has finished, run again")
         case StoreUnreadable():
             return fail(name, str(error), f"name its key under [encryption] if it has one, else {RESTORE}")
+        case WrongKey():
+            remedy = f"name the file's own key under [encryption] in the settings; if it is that one, {RESTORE}"
+            return fail(name, str(error), remedy)
         case StoreCorrupt():
             return fail(name, str(error), RESTORE)
         case _:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from mcp_memory.errors import ConfigError, StoreUnavailable
+from mcp_memory.errors import ConfigError, StoreUnavailable, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.errors import database_errors
 
@@ -35,12 +35,13 @@ _ACCESS: Final[Mapping[str, str]] = {"rw": "mode=rw", "ro": "mode=ro", "immutabl
 def connect(path: Path, key: Key | None, timeout: float, mode: Mode = "rw") -> sqlite3.Connection:
     """A connection to the existing file at the absolute `path`, for the thread that asks.
 
-    `timeout` is how many seconds SQLite itself waits for a lock. With a key an empty file gets its salt, so that
-    whoever opens it next has the same; any other file stays as it is.
+    `timeout` is how many seconds SQLite itself waits for a lock. With a key an empty file that may be written gets its
+    salt, so that whoever opens it next has the same; any other file stays as it is.
 
     Raises:
         ConfigError: there is a key, but no SQLCipher.
-        StoreUnavailable: the file is not encrypted, or not with this key.
+        StoreUnavailable: the file is not encrypted.
+        WrongKey: it is not encrypted with this key.
         sqlite3.Error: it cannot be opened; with a key, sqlcipher3's own class of that name.
     """
     if key is not None:
@@ -59,7 +60,8 @@ def connect_cipher(path: Path, key: Key | None, timeout: float, mode: Mode = "rw
         if specified is not None and not empty:
             _check(path, specified, timeout, "ro" if mode == "rw" else mode)
         try:
-            return _ready(path, specified, timeout, ["PRAGMA journal_mode = WAL"] if empty and specified else [], mode)
+            salted = ["PRAGMA journal_mode = WAL"] if empty and specified and mode == "rw" else []
+            return _ready(path, specified, timeout, salted, mode)
         except database_errors() as error:
             if not empty or _name(error) != "SQLITE_NOTADB":  # else another process has given it another salt meanwhile
                 raise
@@ -72,7 +74,7 @@ def _check(path: Path, specified: str, timeout: float, mode: str) -> None:
     except database_errors() as error:
         if _name(error) != "SQLITE_NOTADB":
             raise
-        raise StoreUnavailable(
+        raise WrongKey(
             path, "the key does not open the file: it is not the file's, or the file is damaged; nothing was changed"
         ) from error
 
@@ -115,10 +117,13 @@ def beginning(path: Path) -> bytes:
         return bytes.fromhex(raw.execute("PRAGMA cipher_salt").fetchone()[0])
 
 
-def is_plain(backup: Path) -> bool:
-    """Whether anybody can read a file that nobody has open; what cannot be looked at is taken for readable."""
+def is_plain(path: Path) -> bool:
+    """Whether anybody can read a file that this process has not open; what cannot be looked at is taken for readable.
+
+    Closing the file would drop the locks of this process on it.
+    """
     try:
-        with backup.open("rb") as file:
+        with path.open("rb") as file:
             return file.read(len(HEADER)) == HEADER
     except OSError:
         return True

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -27,6 +27,7 @@ from mcp_memory.errors import (
     StoreError,
     StoreTooNew,
     StoreUnavailable,
+    WrongKey,
 )
 from mcp_memory.keys import Key
 from mcp_memory.store.base import Backup
@@ -38,6 +39,7 @@ from mcp_memory.store.sqlite.backup import (
     flush_folder,
     folder_of,
     ids_of,
+    of_another_key,
     on_disk,
     own_copies,
     part_of,
@@ -181,7 +183,7 @@ class Archive:
                 if sys.platform == "win32":
                     live.close()  # no open file can be replaced there, which also keeps everybody else's safe
                 _replace(part, real)
-        except StoreCorrupt:
+        except (StoreCorrupt, WrongKey):  # a file whose key was lost is kept as well
             with _alone(real) as damaged:
                 kept = self._kept_as_it_is(damaged, real, now)
                 flush(part)
@@ -261,6 +263,8 @@ def _sound(backup: Path, key: Key | None) -> None:
     log = backup.with_name(f"{backup.name}-wal")
     if log.exists() and log.stat().st_size:
         raise StoreUnavailable(backup, "it is in use, or was not closed: part of it stands in its -wal file")
+    if backup.stat().st_size:
+        _refuse_other_form(backup, key)
     with translated(backup), closing(connect(backup, key, 0, "immutable")) as raw:
         if raw.execute(QUERIES["application"]).fetchone()[0] != APPLICATION_ID:
             raise StoreTooNew(backup, "this is no backup of mcp-memory")
@@ -269,6 +273,23 @@ def _sound(backup: Path, key: Key | None) -> None:
             raise StoreCorrupt(backup, f"this backup is damaged ({' '.join(found.split())}); choose another")
         row = raw.execute(QUERIES["min_writer"]).fetchone()
     check_writer(backup, row[0] if row else None)
+
+
+def _refuse_other_form(backup: Path, key: Key | None) -> None:
+    """Refuse what `key` does not open, and say how it comes to be opened by it."""
+    if is_plain(backup):
+        if key is not None:
+            raise StoreUnavailable(
+                backup, f'this backup is not encrypted; mcp-memory encrypt --database "{backup}", then run this again'
+            )
+        return
+    if key is None:
+        raise of_another_key(backup, key)
+    try:
+        with translated(backup):
+            connect(backup, key, 0, "immutable").close()
+    except WrongKey as error:
+        raise of_another_key(backup, key) from error
 
 
 def _refuse_foreign(path: Path, key: Key | None) -> None:
@@ -285,9 +306,10 @@ def _refuse(raw: sqlite3.Connection, path: Path) -> None:
 @contextmanager
 def _exclusive(real: Path, key: Key | None) -> Generator[sqlite3.Connection]:
     """A connection that nobody else has beside it, to a file without a log; others wait as long as it is open."""
-    with closing(connect(real, key, _LOCK_TIMEOUT)) as raw:
+    with ExitStack() as stack:
         try:
             with translated(real):
+                raw = stack.enter_context(closing(connect(real, key, _LOCK_TIMEOUT)))
                 raw.execute(QUERIES["lock_exclusively"])
                 _refuse(raw, real)
                 for name in ("without_log", "begin_alone", "commit"):
