@@ -226,6 +226,22 @@ async def test_searches_answer_as_if_a_forgotten_memory_had_never_been(tmp_path:
     assert await told("with.db", "Plays green chess", "Tea in town") == expected
 
 
+async def test_a_memory_of_another_user_with_the_same_id_stays_when_one_is_forgotten(tmp_path: Path) -> None:
+    database = tmp_path / "memory.db"
+    async with open_app(Config(database=str(database)), FakeClock()) as app:
+        service = await app.service()
+        mine = await service.add("alice", Fields(content="Has a secret"), ORIGIN)
+        other = await service.add("bob", Fields(content="Likes tea"), ORIGIN)
+    with closing(sqlite3.connect(database)) as file, file:  # as a copy may bring it about: ids are a user's own
+        for table in ("memories", "revisions"):
+            file.execute(f"UPDATE {table} SET id = ? WHERE id = ?", (mine.memory.id, other.memory.id))
+    async with open_app(Config(database=str(database)), FakeClock()) as app:
+        receipt = await (await app.service()).forgetting.memory("alice", mine.memory.id, ORIGIN)
+    assert receipt.erased.memories == 1
+    assert asked(database, "SELECT content FROM memories") == [("Likes tea",)]
+    assert asked(database, "SELECT content FROM revisions") == [("Likes tea",)]
+
+
 @pytest.mark.parametrize("ephemeral", [False, True], ids=["sqlite", "ephemeral"])
 async def test_undo_refuses_what_a_forgetting_took_part_of_and_passes_over_what_is_gone(
     tmp_path: Path, *, ephemeral: bool
