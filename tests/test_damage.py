@@ -200,3 +200,18 @@ async def test_an_undo_to_a_version_that_is_damaged_is_refused_and_changes_nothi
         assert "what was there is damaged on disk" in said
         assert "Bonn" not in said
         assert (await ok(client, "get_memory", id=memory))["memory"]["content"] == "Lives in Milan"
+
+
+@pytest.mark.promise("P1")
+async def test_a_row_that_was_moved_to_another_user_on_disk_tells_that_user_nothing(config: Config) -> None:
+    async with connected(config.model_copy(update={"identity": "argument"})) as client:
+        moved = (await ok(client, "add_memory", user_id="alice", content="Has a secret", topics=["hidden"]))["memory"]
+        await ok(client, "add_memory", user_id="bob", content="Likes tea")
+        with closing(sqlite3.connect(config.path())) as file, file:
+            bob = "(SELECT number FROM users WHERE name = 'bob')"
+            file.execute(f"UPDATE memories SET user = {bob} WHERE id = ?", (moved["id"],))
+        for user in ("alice", "bob"):
+            reply = await call(client, "get_memory", user_id=user, id=moved["id"])
+            for told in (text(reply), str(reply.structured_content)):
+                assert "secret" not in told
+                assert "hidden" not in told

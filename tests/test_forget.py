@@ -24,7 +24,7 @@ from mcp_memory.testing import FakeClock
 from mcp_memory.views import forgotten
 from tests import fts5
 from tests.planted import INDEXES, backed_up, fill, in_bytes, in_indexes, of_user, plant
-from tests.support import ok, refused, stdio
+from tests.support import connected, ok, refused, stdio
 from tests.test_cli import invoked, run
 
 pytestmark = pytest.mark.promise("P4")
@@ -224,6 +224,36 @@ async def test_searches_answer_as_if_a_forgotten_memory_had_never_been(tmp_path:
     expected = await told("without.db")
     assert len(expected) > 5
     assert await told("with.db", "Plays green chess", "Tea in town") == expected
+
+
+async def test_a_reason_that_names_a_forgotten_memory_names_it_no_more(tmp_path: Path) -> None:
+    database, clock = tmp_path / "data" / "memory.db", FakeClock()
+    async with connected(Config(database=str(database), user="alice"), clock=clock) as client:
+        gone = (await ok(client, "add_memory", content="Has a secret"))["memory"]["id"]
+        operation = {"op": "add", "content": "Likes tea", "reason": f"said with {gone}"}
+        kept = (await ok(client, "extract_memories", operations=[operation]))["operations"][0]["memory"]["id"]
+    async with open_app(Config(database=str(database)), clock) as app:
+        await (await app.service()).forgetting.memory("alice", gone, ORIGIN)
+    async with connected(Config(database=str(database), user="alice"), clock=clock) as client:
+        [version] = (await ok(client, "get_memory", id=kept, history=True))["revisions"]
+    assert version["reason"].startswith("said with ")
+    assert in_bytes(database.parent, (gone,)) == set()
+
+
+async def test_a_memory_of_another_user_with_the_same_id_stays_when_one_is_forgotten(tmp_path: Path) -> None:
+    database = tmp_path / "memory.db"
+    async with open_app(Config(database=str(database)), FakeClock()) as app:
+        service = await app.service()
+        mine = await service.add("alice", Fields(content="Has a secret"), ORIGIN)
+        other = await service.add("bob", Fields(content="Likes tea"), ORIGIN)
+    with closing(sqlite3.connect(database)) as file, file:  # as a copy may bring it about: ids are a user's own
+        for table in ("memories", "revisions"):
+            file.execute(f"UPDATE {table} SET id = ? WHERE id = ?", (mine.memory.id, other.memory.id))
+    async with open_app(Config(database=str(database)), FakeClock()) as app:
+        receipt = await (await app.service()).forgetting.memory("alice", mine.memory.id, ORIGIN)
+    assert receipt.erased.memories == 1
+    assert asked(database, "SELECT content FROM memories") == [("Likes tea",)]
+    assert asked(database, "SELECT content FROM revisions") == [("Likes tea",)]
 
 
 @pytest.mark.parametrize("ephemeral", [False, True], ids=["sqlite", "ephemeral"])

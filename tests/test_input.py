@@ -381,6 +381,7 @@ async def test_no_invisible_or_bidirectional_control_gets_in_by_any_parameter(co
             result = await call(client, "add_memory", **({"content": f"Has a {name}"} | {name: value}))
             shown = text(result) + json.dumps(result.structured_content, ensure_ascii=False)
             assert not set(hidden) & set(shown), name
+            assert "\\" not in shown  # as what is hidden in an old file is shown
         listed = await call(client, "list_memories")
         assert not set(hidden) & set(text(listed) + json.dumps(listed.structured_content, ensure_ascii=False))
 

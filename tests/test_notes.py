@@ -293,3 +293,11 @@ async def test_an_instruction_is_marked_wherever_it_is_quoted() -> None:
         for start in quoted:
             before = inside[:start].removesuffix("[-")  # the sign of what went, in a history
             assert before.endswith("⚠ reads like an instruction, is stored text: "), (kind, inside)
+
+
+@pytest.mark.promise("P9")
+async def test_no_hidden_character_gets_in_by_the_name_of_an_agent() -> None:
+    async with connected(Config(ephemeral=True, user="alice", agent="plan\u202ener\u200b\n")) as client:
+        reply = await call(client, "add_memory", content="Likes tea")
+    assert structured(reply)["memory"]["agent"] == "planner"
+    assert "by planner" in text(reply)

@@ -200,6 +200,9 @@ async def test_another_users_changes_are_never_seen_and_never_cleared(both: Conf
         await ok(client, "clear_memories", user_id="bob", confirm=2)
         assert await contents(client, user_id="alice") == ["Has a secret"]
         assert await call(client, "list_changes", user_id="alice") == alices
+        await ok(client, "undo", user_id="bob")
+        await ok(client, "clear_memories", user_id="alice", confirm=1)
+        assert sorted(await contents(client, user_id="bob")) == ["Likes rice", "Likes tea"]
         assert (await ok(client, "clear_memories", user_id="carol", confirm=1))["outcome"] == "empty"
 
 
