@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free >= ROOM:
         tempfile.tempdir = str(memory)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for a process that they have started."""
+    return (os.cpu_count() or 1) + 1
 
 
 _sound: Final = set[str]()

@@ -81,7 +81,7 @@ def asked(config: Config, query: str) -> list[tuple[Any, ...]]:
 
 
 def settings(config: Config) -> dict[str, str]:
-    return dict[str, str](asked(config, "SELECT name, value FROM settings WHERE name <> 'min_writer'"))
+    return dict[str, str](asked(config, "SELECT name, value FROM settings WHERE name NOT IN ('min_writer', 'file_id')"))
 
 
 def models(config: Config) -> list[tuple[str, int]]:

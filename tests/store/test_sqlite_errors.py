@@ -7,7 +7,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from mcp_memory.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable, StoreUnreadable
 from mcp_memory.store.sqlite.connection import Connection, prepare
 from mcp_memory.store.sqlite.errors import translate, translated
 
@@ -38,7 +38,7 @@ CODES: dict[str, type[StoreError]] = {
     "SQLITE_AUTH": StoreUnavailable,
     "SQLITE_FORMAT": StoreCorrupt,
     "SQLITE_RANGE": StoreError,
-    "SQLITE_NOTADB": StoreCorrupt,
+    "SQLITE_NOTADB": StoreUnreadable,
     "SQLITE_NOTICE": StoreError,
     "SQLITE_WARNING": StoreError,
 }

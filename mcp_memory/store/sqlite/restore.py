@@ -255,11 +255,6 @@ def _outside(path: Path, key: Key | None, name: str) -> Backup:
 
 def _sound(backup: Path, key: Key | None) -> None:
     """Refuse what would not be a whole file of ours."""
-    if key is not None and is_plain(backup):
-        raise StoreUnavailable(
-            backup,
-            "this backup is not encrypted; restore it with settings that name no key, then run mcp-memory encrypt",
-        )
     log = backup.with_name(f"{backup.name}-wal")
     if log.exists() and log.stat().st_size:
         raise StoreUnavailable(backup, "it is in use, or was not closed: part of it stands in its -wal file")
