@@ -4,6 +4,7 @@ Our patterns and, where it is installed, `detect-secrets`, on the labelled set o
 """
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchmarks.common import ROOT
 from mcp_memory.text import clean, secrets
@@ -97,19 +98,18 @@ def detectors(stack: ExitStack) -> Iterator[tuple[str, Detector]]:
     yield "own patterns", ours
     if find_spec("detect_secrets") is None:
         return
-    from detect_secrets.core.scan import scan_file, scan_line
-    from detect_secrets.settings import default_settings
-
+    scan: Any = importlib.import_module("detect_secrets.core.scan")
+    configuration: Any = importlib.import_module("detect_secrets.settings")
     file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "text.txt"
 
     def of_file(text: str) -> bool:
         file.write_text(text, encoding="utf-8")
-        return any(True for _ in scan_file(str(file)))
+        return any(True for _ in scan.scan_file(str(file)))
 
     def theirs(text: str) -> bool:
-        return any(True for line in text.split("\n") for _ in scan_line(line))
+        return any(True for line in text.split("\n") for _ in scan.scan_line(line))
 
-    settings = stack.enter_context(default_settings())
+    settings = stack.enter_context(configuration.default_settings())
     yield "detect-secrets", of_file
     yield "  by line", theirs
     settings.disable_plugins(*ENTROPY)

@@ -503,7 +503,7 @@ def rounds(
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mode=MODES, steps=rounds(WRITES, undos(), reads(WORDS, KEYS), 6))
 def test_every_reply_is_the_models_and_both_stores_give_the_same(
     tmp_path_factory: pytest.TempPathFactory, mode: Mode, steps: list[Step]

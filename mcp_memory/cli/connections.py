@@ -35,7 +35,8 @@ async def connections(
     places = folders(sys.platform, Path.home(), Path.cwd(), environ)
     found = [one for client in CLIENTS for one in entries(client, places, environ)]
     checks = [_unread(one) for one in found if isinstance(one, ConfigError)]
-    there = [one for one in found if isinstance(one, Entry)]
+    # In the home folder a client's own file and that of the project are one.
+    there = list({_key(one): one for one in found if isinstance(one, Entry)}.values())
     if not there:
         started()
         titles = some([client.title for client in CLIENTS], len(CLIENTS))
