@@ -361,3 +361,17 @@ async def test_a_server_that_ends_in_a_backup_leaves_nothing_behind(path: Path) 
         await ok(client, "add_memory", content="Likes rice")
     assert unfinished(path, [folder_of(path)]) == []
     assert all(contents(one) == ["Likes tea", "Likes rice"] for one in found(path))
+
+
+@pytest.mark.promise("P4")
+def test_backups_of_another_file_of_that_name_are_neither_forgotten_in_nor_listed(tmp_path: Path) -> None:
+    shared, paths = tmp_path / "shared", [tmp_path / name / "memory.db" for name in ("one", "two")]
+    for path, content in zip(paths, ("Likes tea", "Likes coffee"), strict=True):
+        anyio.run(remember, path, content)
+        assert invoked("backup", str(shared), "--database", str(path), folder=tmp_path).exit_code == 0
+    listed = invoked("restore-backup", "--list", "--database", str(paths[0]), folder=tmp_path).stdout.splitlines()
+    assert len(listed) == 1
+    forgotten = invoked("forget-user", "alice", "--yes", "--database", str(paths[0]), folder=tmp_path)
+    assert (forgotten.exit_code, "1 file looked through" in forgotten.stdout) == (0, True), forgotten.stdout
+    held = [asked(copy, "SELECT content FROM memories") for copy in sorted(shared.glob("memory-*.db"))]
+    assert sorted(held) == [[], [("Likes coffee",)]]
