@@ -204,7 +204,7 @@ def rewrite_store(config: Config, old: keys.Key | None, new: keys.Key | None) ->
         ConfigError: SQLCipher is not installed.
         StoreError: the file is in use, or cannot be opened with `old` or copied; it is as it was.
     """
-    from mcp_memory.store.sqlite import rewrite  # noqa: PLC0415 - as in open_store
+    from mcp_memory.store.sqlite import rewrite
 
     return rewrite(config.path(), old, new)
 
@@ -237,7 +237,7 @@ async def archive_of(config: Config) -> "Archive":
     Raises:
         ConfigError: its key cannot be had.
     """
-    from mcp_memory.store.sqlite.restore import Archive  # noqa: PLC0415 - as `open_store`
+    from mcp_memory.store.sqlite.restore import Archive
 
     return Archive(config.path(), config.store.lock_timeout, await keys.find(config.encryption))
 
@@ -251,11 +251,11 @@ async def open_store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
     """
     wanted = FileSettings(languages=config.search.languages, model=model_of(config.embedding))
     if config.ephemeral:
-        from mcp_memory.store.ephemeral import EphemeralStore  # noqa: PLC0415 - only the store in use is loaded
+        from mcp_memory.store.ephemeral import EphemeralStore
 
         yield EphemeralStore(wanted)
     else:
-        from mcp_memory.store.sqlite import open_store as open_sqlite  # noqa: PLC0415
+        from mcp_memory.store.sqlite import open_store as open_sqlite
 
         cache = config.search.cache_mb << 20
         key = await keys.find(config.encryption)

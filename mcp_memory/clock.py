@@ -12,6 +12,7 @@ ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 ID_LENGTH: Final = 12
 
+_chance: Final = secrets.SystemRandom()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,6 +38,11 @@ class SystemClock:
     def new_id(self) -> str:
         """A random id from the operating system's random source."""
         return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+def jitter(least: float, most: float) -> float:
+    """A length of time by chance, so that processes that wait for the same thing do not ask for it together."""
+    return _chance.uniform(least, most)
 
 
 @lru_cache(4_096)

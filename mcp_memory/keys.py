@@ -101,8 +101,8 @@ def _divided(command: str) -> list[str]:
 def _kept(entry: str) -> str:
     """The password of an entry of the system's keyring."""
     try:
-        import keyring  # noqa: PLC0415 - an extra, and slow to load
-        from keyring.errors import KeyringError  # noqa: PLC0415
+        import keyring
+        from keyring.errors import KeyringError
     except ImportError as error:
         raise ConfigError("encryption.keyring needs a package: pip install 'mcp-memory[keyring]'") from error
     service, _, user = entry.partition("/")

@@ -61,7 +61,7 @@ def serve(file: Path | None = None, **options: object) -> None:
         options["tools"] = _listed(tools)
     configured = loaded(file, **options)
     gc.disable()
-    from mcp_memory.server.stdio import serve as serve_stdio  # noqa: PLC0415 - the SDK takes half a second to load
+    from mcp_memory.server.stdio import serve as serve_stdio
 
     gc.freeze()
     gc.enable()
@@ -163,7 +163,7 @@ def doctor(ctx: click.Context, **wish: object) -> None:
 
     Starts what the clients' configurations name, as they would. Ends with 1 if something failed.
     """
-    from mcp_memory.cli import doctor as examination  # noqa: PLC0415 - it loads what no other command needs
+    from mcp_memory.cli import doctor as examination
 
     ctx.exit(examination.doctor(examination.Wish.model_validate(wish), os.environ))
 
@@ -171,7 +171,7 @@ def doctor(ctx: click.Context, **wish: object) -> None:
 @main.command()
 def demo() -> None:
     """Show a real server at work, on a database that is gone afterwards."""
-    from mcp_memory.cli.demo import run  # noqa: PLC0415 - as above
+    from mcp_memory.cli.demo import run
 
     run()
 

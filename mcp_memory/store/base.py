@@ -11,7 +11,7 @@ A store promises:
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
@@ -123,6 +123,10 @@ class Due(Value):
     user: str
     writes: int
     first_expiry: int | None
+
+
+UNCHOSEN: Final = FileSettings()
+"""What a new store has where nothing else is wanted."""
 
 
 def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:

@@ -26,7 +26,7 @@ from mcp_memory.models import (
     Vector,
     WholeUser,
 )
-from mcp_memory.store.base import Backups, Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded, index_terms
 from mcp_memory.store.ephemeral.erase import erased_memory, erased_user
 from mcp_memory.store.ephemeral.shelf import (
     EphemeralTransaction,
@@ -45,7 +45,7 @@ from mcp_memory.text.near import Vocabulary
 class EphemeralStore:
     """Memories that last as long as this process; see `store.base.Store` for what each verb promises."""
 
-    def __init__(self, settings: FileSettings = FileSettings()) -> None:  # noqa: B008 - a frozen value
+    def __init__(self, settings: FileSettings = UNCHOSEN) -> None:
         self.settings = settings
         self.written = anyio.Event()
         self.backups: Backups | None = None

@@ -9,7 +9,6 @@ alive, so `open_connection` closes it on every path.
 import asyncio
 import logging
 import os
-import random
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
@@ -22,6 +21,7 @@ import aiosqlite
 import anyio
 from anyio.lowlevel import checkpoint
 
+from mcp_memory.clock import jitter
 from mcp_memory.errors import McpMemoryError, StoreBusy, StoreUnavailable
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.errors import database_errors, translated
@@ -186,7 +186,7 @@ class Turns:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file stands at `path`; by its metadata alone, since closing the file itself would drop SQLite's locks."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - takes microseconds, and a thread takes longer
+        found = path.stat()  # takes microseconds, and a thread takes longer
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -249,7 +249,7 @@ async def _patiently(attempt: Callable[[], Awaitable[_Result]], deadline: float)
         except StoreBusy:
             if anyio.current_time() >= deadline:
                 raise
-            await anyio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads waiting processes, keeps no secret
+            await anyio.sleep(jitter(0.001, 0.02))
 
 
 async def prepare(connection: Connection) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
@@ -55,10 +55,8 @@ class Held(NamedTuple):
     repeated: "Booleans"
 
 
-class _Row(Protocol):
-    """A row of the queries `indexed_rows` and `indexed_changes`."""
-
-    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - a column has any type
+_Row = sqlite3.Row | Mapping[str, Any]
+"""A row of the queries `indexed_rows` and `indexed_changes`."""
 
 
 class UserIndex:

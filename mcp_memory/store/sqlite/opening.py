@@ -137,7 +137,7 @@ def copy_of(path: Path) -> Path:
 def _bare(path: Path, timeout: float, mode: str) -> sqlite3.Connection:
     """A connection of SQLCipher that has no key yet."""
     try:
-        from sqlcipher3 import dbapi2  # noqa: PLC0415 - an extra
+        from sqlcipher3 import dbapi2
     except ImportError as error:
         raise ConfigError("an encrypted database needs a package: pip install 'mcp-memory[encryption]'") from error
     raw = dbapi2.connect(_uri(path, mode), uri=True, isolation_level=None, timeout=timeout)

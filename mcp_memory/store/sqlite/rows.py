@@ -247,13 +247,13 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _decoded(encoded: Any, kind: type[_Json]) -> _Json:  # noqa: ANN401 - text, unless it is damaged
+def _decoded(encoded: object, kind: type[_Json]) -> _Json:
     """The JSON that was stored; an empty one where it is damaged, which the checksum then tells."""
-    if encoded in _NOTHING:
+    if not isinstance(encoded, str) or encoded in _NOTHING:
         return kind()
     try:
         value = json.loads(encoded)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         return kind()
     return value if isinstance(value, kind) else kind()
 

@@ -27,7 +27,7 @@ from mcp_memory.models import (
     Revision,
     Vector,
 )
-from mcp_memory.store.base import Backups, Due, FileSettings, Holding, Unembedded
+from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded
 from mcp_memory.store.sqlite import retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
@@ -354,7 +354,7 @@ async def open_store(
     path: Path,
     now: int,
     lock_timeout: float,
-    wanted: FileSettings = FileSettings(),  # noqa: B008 - a frozen value
+    wanted: FileSettings = UNCHOSEN,
     cache_bytes: int = 256 << 20,
     key: Key | None = None,
 ) -> AsyncGenerator[SqliteStore]:
