@@ -31,17 +31,7 @@ def fail(name: str, said: str, remedy: str) -> Check:
     return Check(name=name, outcome="fail", said=said, remedy=remedy)
 
 
-def counted(count: int, singular: str, plural: str) -> str:
-    """`count` with its noun."""
-    return f"{count:,} {singular if count == 1 else plural}"
-
-
 def some(names: list[str], most: int = 5) -> str:
     """The first `most` of `names`, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def size(count: int) -> str:
-    """A number of bytes as people read it."""
-    return f"{count / 1e9:,.0f} GB" if count >= 10e9 else f"{count / 1e6:,.1f} MB"

@@ -96,7 +96,7 @@ async def test_undo_of_a_large_clear_restores_all_exactly_and_asks_in_portions(
         await remember(store, numbered(MANY, clock.now()), clock)
         before = await held(store, clock)
         watched = Watched(store)
-        service = MemoryService(watched, clock)  # pyright: ignore[reportArgumentType] - it has every verb of a store
+        service = MemoryService(cast("Store", watched), clock)  # it has every verb of a store
         clock.advance(seconds=1)
         cleared = await service.timeline.clear("alice", MANY, ORIGIN)
         assert await held(store, clock) == []

@@ -1,6 +1,5 @@
 """Backing a file up and putting a backup back, from a terminal. Nothing here imports the SDK."""
 
-import sys
 from datetime import tzinfo
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import click
 
 from mcp_memory.app import archive_of
 from mcp_memory.cli.memories import prepare
-from mcp_memory.cli.options import EPILOG, loaded, settings
+from mcp_memory.cli.options import EPILOG, ask, loaded, settings
 from mcp_memory.clock import SystemClock, minute_in, zone_named
-from mcp_memory.errors import ConfigError, InvalidInput
+from mcp_memory.errors import ConfigError
 from mcp_memory.store.base import Backup
+from mcp_memory.text.amounts import counted, size
 
 
 @click.command(epilog=EPILOG)
@@ -51,17 +51,11 @@ def restore_backup(name: str, file: Path | None, database: str | None, *, listed
         return
     chosen = anyio.run(archive.named, name)
     if not yes:
-        _ask(f"Replace {configured.path()} by {_line(chosen, zone)}?")
+        ask(f"Replace {configured.path()} by {_line(chosen, zone)}?")
     done = anyio.run(archive.restore, chosen, SystemClock().now())
     click.echo(f"Restored {configured.path()} from {chosen.path} ({_contents(chosen)})")
     if done.kept is not None:
         click.echo(f"What was there before ({_contents(done.kept)}) is kept: {done.kept.path}")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise InvalidInput("nobody is here to ask; say --yes to replace the file")
-    click.confirm(question, abort=True)
 
 
 def _line(one: Backup, zone: tzinfo | None) -> str:
@@ -71,13 +65,9 @@ def _line(one: Backup, zone: tzinfo | None) -> str:
 
 
 def _contents(one: Backup) -> str:
-    held = "cannot be read" if one.memories is None else f"{_count(one.memories, 'memories', 'memory')}"
-    of = f" of {_count(one.users or 0, 'users', 'user')}" if one.memories else ""
-    return f"{held}{of}, {one.size / 1e6:,.1f} MB"
-
-
-def _count(number: int, many: str, single: str) -> str:
-    return f"{number:,} {single if number == 1 else many}"
+    held = "cannot be read" if one.memories is None else counted(one.memories, "memory", "memories")
+    of = f" of {counted(one.users or 0, 'user', 'users')}" if one.memories else ""
+    return f"{held}{of}, {size(one.size)}"
 
 
 COMMANDS = (backup, restore_backup)

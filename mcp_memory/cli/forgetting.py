@@ -1,6 +1,5 @@
 """Erasing for good, from a terminal. Nothing here imports the SDK."""
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +10,8 @@ import click
 from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
-from mcp_memory.cli.options import EPILOG, loaded, settings
+from mcp_memory.cli.options import EPILOG, ask, loaded, refuse_unasked, settings
 from mcp_memory.config import Config
-from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Origin, Receipt
 from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.views import forgotten
@@ -81,12 +79,8 @@ def _forget(
     """
     prepare(configured)
     if not yes:
-        if not sys.stdin.isatty():
-            raise InvalidInput("nothing was erased: this cannot be undone, and nobody can be asked here; add --yes")
-        # Nothing is held open while a person thinks.
-        if not click.confirm(anyio.run(_with_forgetting, configured, question)):
-            click.echo("Nothing was erased.")
-            raise click.exceptions.Exit(1)
+        refuse_unasked()
+        ask(anyio.run(_with_forgetting, configured, question))  # nothing is held open while a person thinks
     receipt = anyio.run(_with_forgetting, configured, erase)
     click.echo(forgotten.receipt(receipt))
     if receipt.unfinished:

@@ -1,6 +1,7 @@
 """The options that commands share: those that set a setting, on top of the environment and the file."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ import click
 
 from mcp_memory import config
 from mcp_memory.config import Config
+from mcp_memory.errors import InvalidInput
 
 OPTIONS: Final = {
     "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
@@ -52,3 +54,25 @@ def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
         return command
 
     return optional
+
+
+def ask(question: str) -> None:
+    """Go on only if a person at a terminal agrees; exit code 1 if not.
+
+    Raises:
+        InvalidInput: nobody is there.
+    """
+    refuse_unasked()
+    if not click.confirm(question):
+        click.echo("Nothing was changed.")
+        raise click.exceptions.Exit(1)
+
+
+def refuse_unasked() -> None:
+    """Refuse what a person must agree to where nobody sits at a terminal.
+
+    Raises:
+        InvalidInput: nobody is there.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidInput("nothing was changed: a person must agree to this, and nobody can be asked here; add --yes")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcp_memory.models import Rewritten
-from mcp_memory.views.lines import counted
+from mcp_memory.text.amounts import counted
 
 
 def text(path: Path, became: str, done: Rewritten) -> str:

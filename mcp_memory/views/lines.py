@@ -24,6 +24,7 @@ from mcp_memory.service.outcomes import (
     UndoneStep,
     Updated,
 )
+from mcp_memory.text.amounts import counted
 from mcp_memory.text.notes import MARK, block, instruction_like, shown, told
 from mcp_memory.views.data import SHOWN, beyond
 
@@ -188,11 +189,6 @@ def _match(one: Match) -> str:
     cosine = "no vector" if one.semantic is None else f"cosine {one.semantic:.2f}"
     words = f"words: {' '.join(one.words)}" if one.words else "no word"
     return f"rank {one.rank:.3f} · lexical {one.lexical:.2f} · {cosine} · {words}"
-
-
-def counted(count: int, singular: str, plural: str) -> str:
-    """A number of things."""
-    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _line(headline: str, one: Memory, times: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 from mcp_memory.extraction.summarize import Sheet
 from mcp_memory.models import LABEL, LeftOut, Memory
 from mcp_memory.service.outcomes import Lookalike, Merging, Optimized, Suggestion
+from mcp_memory.text.amounts import counted
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.notes import INDENT, block, told
 from mcp_memory.views import data, lines
@@ -165,9 +166,9 @@ def _headline(outcome: Optimized) -> str:
     if not count:
         return "Nothing to tidy up"
     deleted = sum(one.operation == "delete" for one in outcome.applied.done)
-    gone = lines.counted(deleted, "memory", "memories")
+    gone = counted(deleted, "memory", "memories")
     verb = "Would delete" if outcome.dry_run else "Deleted"
-    into = f", merged into {lines.counted(len(outcome.merged), 'other', 'others')}" if outcome.merged else ""
+    into = f", merged into {counted(len(outcome.merged), 'other', 'others')}" if outcome.merged else ""
     end = ", nothing written; apply does it" if outcome.dry_run else ""
     return f"{verb} {gone}{into}{end}"
 

@@ -11,6 +11,7 @@ from mcp_memory import clock
 from mcp_memory.models import LABEL, Change, Entry, Memory, Revision, Trace
 from mcp_memory.service.outcomes import Changes, Cleared, Got, History, Restored
 from mcp_memory.text import notes
+from mcp_memory.text.amounts import counted
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.diff import word_diff
 from mcp_memory.views import data, lines
@@ -101,7 +102,7 @@ class ClearReply(TypedDict):
 
 def changes(outcome: Changes, zone: tzinfo | None) -> str:
     """What changed, newest first, for a reader."""
-    count = lines.counted(len(outcome.entries), "change", "changes")
+    count = counted(len(outcome.entries), "change", "changes")
     recalled = [line for entry in outcome.entries for line in (_headline(entry, zone), *_deeds(entry))]
     told = _recalled(f"{count}, newest first ({LABEL}):", recalled) if recalled else "No changes."
     more = [f"More with cursor {outcome.next_cursor}"] if outcome.next_cursor else []
@@ -175,7 +176,7 @@ def cleared(outcome: Cleared) -> str:
     """How many memories are gone."""
     if outcome.change_id is None:
         return "There was nothing to delete."
-    count = lines.counted(len(outcome.ids), "memory", "memories")
+    count = counted(len(outcome.ids), "memory", "memories")
     return f"Deleted {count}, undo takes it back (change {outcome.change_id})."
 
 
@@ -189,7 +190,7 @@ def structured_cleared(outcome: Cleared) -> ClearReply:
 def not_cleared(count: int, *, cancelled: bool) -> str:
     """That the person who was asked did not agree."""
     how = "closed the question" if cancelled else "declined"
-    return f"The user {how}: nothing was deleted, the {lines.counted(count, 'memory is', 'memories are')} still there."
+    return f"The user {how}: nothing was deleted, the {counted(count, 'memory is', 'memories are')} still there."
 
 
 def structured_not_cleared(count: int, *, cancelled: bool) -> ClearReply:
@@ -308,7 +309,7 @@ def _versions(revisions: Sequence[Revision], zone: tzinfo | None) -> list[str]:
         else:
             told.append(f"{lines.made(one, zone)}: {notes.told(_differences(former, one.memory))}")
         former = one.memory
-    count = lines.counted(len(revisions), "revision", "revisions")
+    count = counted(len(revisions), "revision", "revisions")
     return [f"{count}, oldest first ([-gone-] {{+new+}}):", *told]
 
 

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from mcp_memory.checks import Check, counted, fail, ok, size, some, warn
+from mcp_memory.checks import Check, fail, ok, some, warn
 from mcp_memory.store.sqlite.backup import copies, folder_of
 from mcp_memory.store.sqlite.connection import is_shared
+from mcp_memory.text.amounts import counted, size
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

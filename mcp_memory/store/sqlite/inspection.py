@@ -11,7 +11,7 @@ from typing import Final
 
 import anyio
 
-from mcp_memory.checks import Check, counted, fail, ok, size, some, warn
+from mcp_memory.checks import Check, fail, ok, some, warn
 from mcp_memory.errors import McpMemoryError, StoreBusy, StoreCorrupt, StoreUnreadable, WrongKey
 from mcp_memory.keys import Key
 from mcp_memory.store.base import FileSettings
@@ -22,6 +22,7 @@ from mcp_memory.store.sqlite.opening import is_plain
 from mcp_memory.store.sqlite.sql import MIGRATIONS
 from mcp_memory.store.sqlite.wordings import looked_through
 from mcp_memory.text import LANGUAGES
+from mcp_memory.text.amounts import counted, size
 
 REPAIR: Final = "mcp-memory doctor --repair"
 RESTORE: Final = "mcp-memory restore-backup"

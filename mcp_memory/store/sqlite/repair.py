@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from mcp_memory.checks import counted, size
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite import health
 from mcp_memory.store.sqlite.connection import Connection, Turns, prepare
 from mcp_memory.store.sqlite.inspection import identity, languages, opened
 from mcp_memory.store.sqlite.wordings import Indexed, look
+from mcp_memory.text.amounts import counted, size
 
 _PIECE: Final = 500
 """Rows corrected in one transaction: others who write wait a tenth of a second for it."""

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mcp_memory.checks import Check, counted, fail, ok, some
+from mcp_memory.checks import Check, fail, ok, some
 from mcp_memory.models import Memory, fingerprint
 from mcp_memory.store.base import index_terms
 from mcp_memory.store.sqlite import rows
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
+from mcp_memory.text.amounts import counted
 
 _PIECE: Final = 200
 """Rows read at once: other checks go on in between."""
