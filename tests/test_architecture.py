@@ -151,11 +151,9 @@ def test_only_the_command_line_hands_the_environment_on(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_the_sdk_is_imported_by_the_server_the_demo_and_the_probe_only(path: Path) -> None:
+def test_the_sdk_is_imported_by_the_server_and_the_demo_only(path: Path) -> None:
     uses = any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(parsed(path)))
-    assert not uses or module_name(path).startswith(
-        ("mcp_memory.server", "mcp_memory.cli.demo", "mcp_memory.clients.probe")
-    )
+    assert not uses or module_name(path).startswith(("mcp_memory.server", "mcp_memory.cli.demo"))
 
 
 @pytest.mark.parametrize("path", sources("mcp_memory", "tests", "benchmarks"), ids=module_name)

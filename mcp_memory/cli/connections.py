@@ -1,9 +1,8 @@
-"""Each client's configuration: found, read, and what it starts tried in a process of its own."""
+"""Each client's configuration: found, read, and what it starts tried."""
 
 import json
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,23 +13,19 @@ from mcp_memory.checks import Check, fail, ok, some, warn
 from mcp_memory.clients import CLIENTS
 from mcp_memory.clients.base import folders
 from mcp_memory.clients.entries import Entry, entries
-from mcp_memory.clients.targets import TARGETS, Attempt, Target
+from mcp_memory.clients.probe import Attempt, Target, attempt
 from mcp_memory.config import PREFIX, Config, load, variable
 from mcp_memory.errors import ConfigError
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.inspection import current
 
 _NONE: Final = "mcp-memory on a terminal says how to connect one"
-_PATIENCE: Final = 60.0
 
 
-async def connections(
-    config: Config, key: Key | None, environ: Mapping[str, str], started: Callable[[], None]
-) -> list[Check]:
+async def connections(config: Config, key: Key | None, environ: Mapping[str, str]) -> list[Check]:
     """One check for each entry of a client that starts mcp-memory, and for each file that cannot be read.
 
-    `key` opens the file of `config`. `started` is called when the process that tries them is at work, since it takes
-    longest of all.
+    `key` opens the file of `config`.
     """
     places = folders(sys.platform, Path.home(), Path.cwd(), environ)
     found = [one for client in CLIENTS for one in entries(client, places, environ)]
@@ -38,11 +33,10 @@ async def connections(
     # In the home folder a client's own file and that of the project are one.
     there = list({_key(one): one for one in found if isinstance(one, Entry)}.values())
     if not there:
-        started()
         titles = some([client.title for client in CLIENTS], len(CLIENTS))
         return [*checks, warn("clients", f"none of {titles} starts mcp-memory here", _NONE)]
     used = [entry for entry in there if not (entry.off or entry.unknown())]
-    attempts = dict(zip(map(_key, used), await _tried(used, config, key, environ, started), strict=True))
+    attempts = await _tried(used, config, key, environ)
     return [*checks, *(_check(entry, attempts.get(_key(entry)), config, environ) for entry in there)]
 
 
@@ -55,38 +49,18 @@ def _unread(error: ConfigError) -> Check:
 
 
 async def _tried(
-    used: list[Entry],
-    config: Config,
-    key: Key | None,
-    environ: Mapping[str, str],
-    started: Callable[[], None],
-) -> list[Attempt]:
+    used: list[Entry], config: Config, key: Key | None, environ: Mapping[str, str]
+) -> dict[tuple[str, Path, str], Attempt]:
     """How each entry went. What would make or migrate a file is started without one: this only looks."""
-    targets = tuple([await _target(entry, config, key, environ) for entry in used])
-    try:
-        with anyio.fail_after(_PATIENCE):
-            said, errors = await _ran(TARGETS.dump_json(targets), started)
-    except TimeoutError:
-        return [Attempt(problem=f"not ended within {_PATIENCE:g} s")] * len(used)
-    lines = said.splitlines()
-    if len(lines) != len(used):
-        last = errors.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        return [Attempt(problem=f"could not be tried: {last[-1]}")] * len(used)
-    return [Attempt.model_validate_json(line) for line in lines]
+    attempts: dict[tuple[str, Path, str], Attempt] = {}
 
+    async def tried(entry: Entry) -> None:
+        attempts[_key(entry)] = await attempt(await _target(entry, config, key, environ), environ)
 
-async def _ran(targets: bytes, started: Callable[[], None]) -> tuple[bytes, bytes]:
-    """What the process that tries `targets` says, and its errors."""
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as asked:
-        asked.write(targets)
-        asked.seek(0)
-        command = [sys.executable, "-P", "-m", "mcp_memory.clients.probe"]
-        async with await anyio.open_process(command, stdin=asked, stdout=said, stderr=errors) as process:
-            started()
-            await process.wait()
-        said.seek(0)
-        errors.seek(0)
-        return said.read(), errors.read()
+    async with anyio.create_task_group() as tasks:
+        for entry in used:
+            tasks.start_soon(tried, entry)
+    return attempts
 
 
 async def _target(entry: Entry, config: Config, key: Key | None, environ: Mapping[str, str]) -> Target:

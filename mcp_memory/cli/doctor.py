@@ -1,6 +1,6 @@
 """`mcp-memory doctor`: looks at everything that must be right for the memories to work, one line a check.
 
-The clients' commands are tried in another process meanwhile: nothing here imports the SDK.
+The clients' commands are tried meanwhile. Nothing here imports the SDK.
 """
 
 import json
@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import anyio
 import click
-from anyio.abc import TaskStatus
 
 from mcp_memory import __version__, config, keys
 from mcp_memory.app import embedder_of, model_of
@@ -121,7 +120,7 @@ async def _examine(loaded: Config, first: list[Check], wish: Wish, environ: Mapp
         shown.again(told)
     late: dict[str, list[Check]] = {}
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_clients, loaded, key, environ, late)
+        tasks.start_soon(_clients, loaded, key, environ, late)
         tasks.start_soon(_endpoints, loaded, late)
         if not lost:
             await _file(loaded, key, shown.tell)
@@ -153,15 +152,8 @@ async def _file(loaded: Config, key: Key | None, tell: Tell) -> bool:
     return await inspect(loaded.path(), key, wanted, dimensions, SystemClock().now(), tell)
 
 
-async def _clients(
-    loaded: Config,
-    key: Key | None,
-    environ: Mapping[str, str],
-    late: dict[str, list[Check]],
-    *,
-    task_status: TaskStatus[None],
-) -> None:
-    late["clients"] = await connections(loaded, key, environ, task_status.started)
+async def _clients(loaded: Config, key: Key | None, environ: Mapping[str, str], late: dict[str, list[Check]]) -> None:
+    late["clients"] = await connections(loaded, key, environ)
 
 
 async def _endpoints(loaded: Config, late: dict[str, list[Check]]) -> None:
