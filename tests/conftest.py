@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import shutil
@@ -22,7 +23,12 @@ ROOM: Final = 1 << 30
 
 
 def pytest_configure() -> None:
-    """Keep the tests' files in memory where there is room: no test needs the disk, and every commit waits for one."""
+    """Keep the tests' files in memory where there is room: no test needs the disk, and every commit waits for one.
+
+    Garbage is looked for less often, which takes a twentieth of the time; what is alive by now will stay.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free >= ROOM:
         tempfile.tempdir = str(memory)

@@ -1,8 +1,7 @@
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mcp_memory"
@@ -62,6 +61,9 @@ LAZY = {
 }
 """The imports that stand inside functions, because what they load is large or not always wanted."""
 
+ROOTS = {"mcp_memory", "mcp_memory.__main__", "mcp_memory.store", "mcp_memory.embed", "mcp_memory.llm"}
+"""Packages that only hold others."""
+
 MAX_FILE = 400
 MAX_TEST_FILE = 600
 MAX_FUNCTION = 50
@@ -111,15 +113,25 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_imports_point_one_way_only(path: Path) -> None:
-    module = module_name(path)
-    if module in {"mcp_memory", "mcp_memory.__main__", "mcp_memory.store", "mcp_memory.embed", "mcp_memory.llm"}:
-        return
+def test_imports_point_one_way_only() -> None:
+    for path in sources("mcp_memory"):
+        module = module_name(path)
+        if module not in {
+            "mcp_memory",
+            "mcp_memory.__main__",
+            "mcp_memory.store",
+            "mcp_memory.embed",
+            "mcp_memory.llm",
+        }:
+            assert_imports_from_above(module, path)
+
+
+def assert_imports_from_above(module: str, path: Path) -> None:
     own = layer(module)
     assert own is not None, f"{module} stands in no layer; add it to LAYERS"
     for name in own_imports(parsed(path)):
@@ -130,11 +142,11 @@ def test_imports_point_one_way_only(path: Path) -> None:
         assert target < own or family(name) == family(module), f"{module} must not import {name}"
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_imports_inside_functions_are_the_named_ones(path: Path) -> None:
-    module = module_name(path)
-    lazy = {name for function in functions(parsed(path)) for name in imported(function)}
-    assert lazy <= LAZY.get(module, set()), f"{module} imports inside a function: {lazy}"
+def test_imports_inside_functions_are_the_named_ones() -> None:
+    for path in sources("mcp_memory"):
+        module = module_name(path)
+        lazy = {name for function in functions(parsed(path)) for name in imported(function)}
+        assert lazy <= LAZY.get(module, set()), f"{module} imports inside a function: {lazy}"
 
 
 def test_every_lazy_import_named_is_one() -> None:
@@ -144,33 +156,37 @@ def test_every_lazy_import_named_is_one() -> None:
         assert names <= lazy
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_only_the_command_line_hands_the_environment_on(path: Path) -> None:
-    reads = any(isinstance(node, ast.Attribute) and node.attr == "environ" for node in ast.walk(parsed(path)))
-    assert not reads or module_name(path) in {"mcp_memory.config", "mcp_memory.cli.commands", "mcp_memory.cli.options"}
+def test_only_the_command_line_hands_the_environment_on() -> None:
+    reading = {
+        module_name(path)
+        for path in sources("mcp_memory")
+        if any(isinstance(node, ast.Attribute) and node.attr == "environ" for node in ast.walk(parsed(path)))
+    }
+    assert reading <= {"mcp_memory.config", "mcp_memory.cli.commands", "mcp_memory.cli.options"}
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_the_sdk_is_imported_by_the_server_and_the_demo_only(path: Path) -> None:
-    uses = any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(parsed(path)))
-    assert not uses or module_name(path).startswith(("mcp_memory.server", "mcp_memory.cli.demo"))
+def test_the_sdk_is_imported_by_the_server_and_the_demo_only() -> None:
+    for path in sources("mcp_memory"):
+        uses = any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(parsed(path)))
+        assert not uses or module_name(path).startswith(("mcp_memory.server", "mcp_memory.cli.demo"))
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory", "tests", "benchmarks"), ids=module_name)
-def test_files_and_functions_stay_small(path: Path) -> None:
-    limit = MAX_TEST_FILE if path.is_relative_to(ROOT / "tests") else MAX_FILE
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
-    for function in functions(parsed(path)):
-        length = (function.end_lineno or 0) - function.lineno + 1
-        assert length <= MAX_FUNCTION, f"{function.name} has {length} lines"
+def test_files_and_functions_stay_small() -> None:
+    for path in sources("mcp_memory", "tests", "benchmarks"):
+        limit = MAX_TEST_FILE if path.is_relative_to(ROOT / "tests") else MAX_FILE
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= limit, f"{module_name(path)} has {lines} lines"
+        for function in functions(parsed(path)):
+            length = (function.end_lineno or 0) - function.lineno + 1
+            assert length <= MAX_FUNCTION, f"{module_name(path)}.{function.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory", "tests"), ids=module_name)
-def test_nothing_catches_everything(path: Path) -> None:
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.ExceptHandler):
-            broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
-            assert not broad, f"line {node.lineno}"
+def test_nothing_catches_everything() -> None:
+    for path in sources("mcp_memory", "tests"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ExceptHandler):
+                broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
+                assert not broad, f"{module_name(path)}, line {node.lineno}"
 
 
 def test_sql_stands_in_sql_files() -> None:
@@ -196,26 +212,24 @@ def said_of_a_library(node: ast.AST) -> Iterator[str]:
                 pass
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_every_database_file_is_opened_in_one_place(path: Path) -> None:
-    tree = parsed(path)
-    assert not any(
-        isinstance(node, ast.ImportFrom) and node.module in {*LIBRARIES, "sqlcipher3.dbapi2"} for node in ast.walk(tree)
-    )
-    if path.name == "opening.py":
-        return
-    opened = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and "connect" in said_of_a_library(node.func)
-    ]
-    files = [ast.unparse(node) for node in opened if ast.unparse(node.args[0]) != "':memory:'"]
-    claim = ["sqlite3.connect(lock, isolation_level=None, timeout=0)"] if path.name == "backup.py" else []
-    assert files == claim
+def test_every_database_file_is_opened_in_one_place() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sources("mcp_memory"):
+        for node in ast.walk(parsed(path)):
+            assert not (isinstance(node, ast.ImportFrom) and node.module in {*LIBRARIES, "sqlcipher3.dbapi2"}), path
+            if isinstance(node, ast.Call) and "connect" in said_of_a_library(node.func):
+                found.setdefault(path.name, []).append(ast.unparse(node))
+    files = {name: [call for call in calls if "':memory:'" not in call] for name, calls in found.items()}
+    del files["opening.py"]
+    claim = ["sqlite3.connect(lock, isolation_level=None, timeout=0)"]
+    assert {name: calls for name, calls in files.items() if calls} == {"backup.py": claim}
 
 
-@pytest.mark.parametrize("path", sources("mcp_memory"), ids=module_name)
-def test_errors_of_both_libraries_are_caught_together(path: Path) -> None:
+def test_errors_of_both_libraries_are_caught_together() -> None:
     """SQLCipher's errors are not SQLite's: who catches one kind only misses the other."""
-    for function in functions(parsed(path)):
-        handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler) and node.type]
-        caught = {name for handler in handlers if handler.type for name in said_of_a_library(handler.type)}
-        assert not caught or function.name in {"_taken", "_versions"}, f"{function.name} catches {caught}"
+    for path in sources("mcp_memory"):
+        for function in functions(parsed(path)):
+            handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler) and node.type]
+            caught = {name for handler in handlers if handler.type for name in said_of_a_library(handler.type)}
+            told = f"{module_name(path)}.{function.name} catches {caught}"
+            assert not caught or function.name in {"_taken", "_versions"}, told

@@ -176,8 +176,7 @@ async def test_any_death_in_any_part_leaves_nothing_and_the_next_call_does_all(t
 def started(database: Path, endpoint: ScriptedEndpoint, said: list[str]) -> tuple[BaseProcess, Connection]:
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
-        own = ["openai", "openai.resources.chat", "tests.extractor_child", "mcp_memory.llm.openai"]
-        context.set_forkserver_preload([*PRELOADED, *own])
+        context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=extract, args=(str(database), endpoint.base_url, said, sender), daemon=True)
     process.start()

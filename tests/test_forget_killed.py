@@ -26,7 +26,7 @@ def killed_after(database: Path, delay: float | None) -> float:
     """Seconds that an erasing of alice took, in a process that is killed after `delay`; None lets it end."""
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":
-        context.set_forkserver_preload([*PRELOADED, "tests.forget_child"])
+        context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=erase, args=(str(database), "alice", sender), daemon=True)
     process.start()

@@ -21,7 +21,11 @@ ROUNDS: Final = 20 if sys.platform == "win32" else 100
 """Windows cannot fork a process that has its imports done, so that a round takes a second there."""
 
 
-PRELOADED: Final = ["pytest", "tests.writer_child", "mcp_memory.store.sqlite", "tests.warm"]
+PRELOADED: Final = [
+    *("pytest", "tests.writer_child", "tests.forget_child", "tests.extractor_child"),
+    *("openai", "openai.resources.chat", "mcp_memory.llm.openai", "mcp_memory.store.sqlite", "tests.warm"),
+]
+"""What the tests' processes need that are forked; only the first list of them counts in a process of tests."""
 
 
 class Writer(NamedTuple):
