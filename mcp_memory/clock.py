@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
+import anyio
+
 ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o or u, so that a model or a person copies it right."""
 
@@ -27,6 +29,10 @@ class Clock(Protocol):
         """A random id of 12 characters (60 bits)."""
         ...
 
+    async def pause(self, seconds: float) -> None:
+        """Let that much time pass, before something is done that nobody waits for."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock and random source."""
@@ -38,6 +44,10 @@ class SystemClock:
     def new_id(self) -> str:
         """A random id from the operating system's random source."""
         return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, by a clock that does not jump."""
+        await anyio.sleep(seconds)
 
 
 def jitter(least: float, most: float) -> float:

@@ -132,8 +132,17 @@ async def test_nothing_goes_early_when_the_clock_was_wrong_for_a_while(both: Con
         assert await wordings(service, memory_id) == ["Lives in Rome", "Lives in Oslo"]
 
 
+class Hurried(FakeClock):
+    """A clock by which what is to be done a moment after the start is done at once."""
+
+    async def pause(self, seconds: float) -> None:
+        if seconds > 60:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+
+
 async def test_a_server_sweeps_in_the_background_and_another_one_drops_what_is_gone(config: Config) -> None:
-    clock = FakeClock()
+    clock = Hurried()
     swept = config.model_copy(update={"retention": MONTH})
     async with connected(config, clock=clock) as other:
         kept = await ok(other, "add_memory", content="Drinks green tea")

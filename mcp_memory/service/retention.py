@@ -47,7 +47,7 @@ class Retention:
 
     async def keep_swept(self, config: RetentionConfig) -> None:
         """Sweep now and then, for ever."""
-        await anyio.sleep(_START)
+        await self._clock.pause(_START)
         while True:
             try:
                 swept = await self.sweep(config)
@@ -55,7 +55,7 @@ class Retention:
                 _log.info("sweeping was interrupted: %s", error)
             else:
                 _log.info("swept %d expired memories, %d revisions", swept.expired, swept.revisions)
-            await anyio.sleep(_INTERVAL)
+            await self._clock.pause(_INTERVAL)
 
     async def sweep(self, config: RetentionConfig) -> Swept:
         """Take away all that is due at this moment.

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
+
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH
 
 _START: Final = round(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
@@ -27,6 +29,11 @@ class FakeClock:
             rest, digit = divmod(rest, len(ID_ALPHABET))
             digits = ID_ALPHABET[digit] + digits
         return digits.rjust(ID_LENGTH, "0")
+
+    async def pause(self, seconds: float) -> None:
+        """For ever: what is done now and then in the background is not done by chance in the middle of a test."""
+        del seconds
+        await anyio.sleep_forever()
 
     def advance(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> None:
         """Move on by that much; a negative length is a clock that was set back."""
