@@ -37,10 +37,11 @@ def run(
     )
 
 
-def invoked(*arguments: str, folder: Path, environ: Mapping[str, str] | None = None) -> Result:
+def invoked(*arguments: str, folder: Path, environ: Mapping[str, str] | None = None, stdin: str = "") -> Result:
     """The same inside this process, which is faster."""
     own = {name: None for name in os.environ if name.startswith("MCP_MEMORY_")}
-    return CliRunner(env=own | dict.fromkeys(_FOLDERS, str(folder)) | dict(environ or {})).invoke(main, arguments)
+    runner = CliRunner(env=own | dict.fromkeys(_FOLDERS, str(folder)) | dict(environ or {}))
+    return runner.invoke(main, arguments, input=stdin)
 
 
 def test_version(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`mcp-memory extract`: a transcript becomes memories, from a real command line and with a real endpoint."""
+"""`mcp-memory extract`: a transcript becomes memories, with a real endpoint; once as a process of its own."""
 
 import asyncio
 import json
@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from mcp_memory.testing import scripted_endpoint
 from mcp_memory.testing.endpoint import Chat, ScriptedEndpoint, Status
+from tests.test_cli import invoked
 
 MOVED: Final = "The user lives in Berlin."
 REPLY: Final = Chat(
@@ -48,11 +51,22 @@ class Done(NamedTuple):
 
 
 async def run(folder: Path, *arguments: str, stdin: str = "", environ: Mapping[str, str] | None = None) -> Done:
-    """One command on a database of the test's own; the clock of the loop goes on, so that an endpoint can answer."""
+    """One command on a database of the test's own, in a thread: the loop goes on, so that an endpoint can answer."""
+    done = await anyio.to_thread.run_sync(
+        lambda: invoked(
+            *(*arguments, "--database", str(folder / "memory.db")), folder=folder, environ=environ, stdin=stdin
+        )
+    )
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+async def run_for_real(folder: Path, *arguments: str, stdin: str, environ: Mapping[str, str]) -> Done:
+    """The same as a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MCP_MEMORY_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mcp_memory", *arguments, "--database", str(folder / "memory.db")),
-        env=inherited | {"XDG_CONFIG_HOME": str(folder), "HOME": str(folder)} | dict(environ or {}),
+        env=inherited | {"XDG_CONFIG_HOME": str(folder), "HOME": str(folder)} | dict(environ),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -95,7 +109,8 @@ async def test_a_dry_run_shows_what_would_be_done_and_a_second_run_finds_it_know
         preview = await run(tmp_path, "extract", "-", "--dry-run", stdin=said, environ=environ)
         assert "Would apply 1 operation, nothing written" in preview.out
         assert await stored(tmp_path) == []
-        first = await run(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)
+        first = await run_for_real(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)
+        assert (first.code, first.err) == (0, "")
         assert [one["memory"]["content"] for one in json.loads(first.out)["operations"]] == [MOVED]
         second: dict[str, Any] = json.loads(
             (await run(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)).out
