@@ -21,7 +21,7 @@ ROUNDS: Final = 20 if sys.platform == "win32" else 100
 """Windows cannot fork a process that has its imports done, so that a round takes a second there."""
 
 
-PRELOADED: Final = ["pytest", "numpy", "tests.writer_child", "mcp_memory.store.sqlite", "mcp_memory.embed.builtin"]
+PRELOADED: Final = ["pytest", "numpy", "tests.writer_child", "mcp_memory.store.sqlite", "tests.preloaded"]
 
 
 class Writer(NamedTuple):
@@ -86,7 +86,7 @@ async def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Pa
     for number in range(ROUNDS):
         # A second writer lives through the first one's end, and then the file is left as both have dropped it.
         names = [f"Round {number}, process {process}" for process in range(chance.choice((1, 2)))]
-        for writer in [start(database, name, chance.randint(1, 30)) for name in names]:
+        for writer in [start(database, name, chance.randint(1, 20)) for name in names]:
             acknowledged |= killed(writer, chance.uniform(0, 0.008))
         if number % 10 == 0:
             check(database, acknowledged)
