@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
 
-.PHONY: help demo test check bench soak format clean
+.PHONY: help demo test check bench soak bundle format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,7 @@ check: $(VENV)/.installed ## lint, format and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) pyright
+	$(RUN) pyright --project .packaging
 
 format: $(VENV)/.installed ## put the code into shape
 	$(RUN) ruff check --fix .
@@ -44,6 +45,9 @@ SECONDS ?= 300
 
 soak: $(VENV)/.installed ## kill, stop and starve processes on one file, and look for what was lost: make soak SECONDS=300
 	$(RUN) benchmarks.soak --seconds $(SECONDS)
+
+bundle: $(VENV)/.installed ## build dist/mcp-memory-VERSION.mcpb, check and try it; needs Node, and uv for the try
+	$(BIN)/python .packaging/bundle.py
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist

@@ -50,6 +50,9 @@ TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE, "manage": M
 _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extraction.topics"}
 """Settings that an environment variable gives with commas."""
 
+_NEVER_EMPTY: Final = {"user", "tools"}
+"""Settings without an empty value, which clients ask for in a form and hand on empty where a person left it so."""
+
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 _log = logging.getLogger(__name__)
@@ -264,7 +267,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Settings from variables."""
     found: dict[str, Any] = {}
     for name in settings():
-        if (value := environ.get(variable(name))) is not None:
+        value = environ.get(variable(name))
+        if value or (value is not None and name not in _NEVER_EMPTY):
             found[name] = [part.strip() for part in value.split(",")] if name in _LISTS else value
     return found
 

@@ -1,21 +1,20 @@
-"""`mcp-memory extract`: a transcript becomes memories, from the command line and with a real endpoint."""
+"""`mcp-memory extract`: a transcript becomes memories, with a real endpoint; once as a process of its own."""
 
+import asyncio
 import json
 import os
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import anyio
+import anyio.to_thread
 import pytest
-from click.testing import CliRunner
 
-from mcp_memory.cli import main
 from mcp_memory.testing import scripted_endpoint
 from mcp_memory.testing.endpoint import Chat, ScriptedEndpoint, Status
-from tests.patient import surroundings
+from tests.test_cli import invoked
 
 MOVED: Final = "The user lives in Berlin."
 REPLY: Final = Chat(
@@ -46,29 +45,34 @@ TRANSCRIPTS: Final = {
 
 
 class Done(NamedTuple):
-    code: int
+    code: int | None
     out: str
     err: str
 
 
 async def run(folder: Path, *arguments: str, stdin: str = "", environ: Mapping[str, str] | None = None) -> Done:
-    """One command on a database of the test's own, in a thread, so that the loop's endpoint can answer."""
-    command = partial(
-        CliRunner(env=surroundings(folder, environ)).invoke,
-        *(main, [*arguments, "--database", str(folder / "memory.db")]),
-        input=stdin,
+    """One command on a database of the test's own, in a thread: the loop goes on, so that an endpoint can answer."""
+    done = await anyio.to_thread.run_sync(
+        lambda: invoked(
+            *(*arguments, "--database", str(folder / "memory.db")), folder=folder, environ=environ, stdin=stdin
+        )
     )
-    done = await anyio.to_thread.run_sync(command)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Done(done.exit_code, done.stdout, done.stderr)
 
 
-async def ran(folder: Path, *arguments: str, stdin: str, environ: Mapping[str, str]) -> Done:
-    """The same in a real process."""
-    around = {name: value for name, value in surroundings(folder, environ).items() if value is not None}
+async def run_for_real(folder: Path, *arguments: str, stdin: str, environ: Mapping[str, str]) -> Done:
+    """The same as a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MCP_MEMORY_")}
-    command = [sys.executable, "-m", "mcp_memory", *arguments, "--database", str(folder / "memory.db")]
-    process = await anyio.run_process(command, input=stdin.encode(), env=inherited | around, check=False)
-    return Done(process.returncode, process.stdout.decode(), process.stderr.decode())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mcp_memory", *arguments, "--database", str(folder / "memory.db")),
+        env=inherited | {"XDG_CONFIG_HOME": str(folder), "HOME": str(folder)} | dict(environ),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    return Done(process.returncode, out.decode(), err.decode())
 
 
 def configured(endpoint: ScriptedEndpoint) -> dict[str, str]:
@@ -105,7 +109,8 @@ async def test_a_dry_run_shows_what_would_be_done_and_a_second_run_finds_it_know
         preview = await run(tmp_path, "extract", "-", "--dry-run", stdin=said, environ=environ)
         assert "Would apply 1 operation, nothing written" in preview.out
         assert await stored(tmp_path) == []
-        first = await ran(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)
+        first = await run_for_real(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)
+        assert (first.code, first.err) == (0, "")
         assert [one["memory"]["content"] for one in json.loads(first.out)["operations"]] == [MOVED]
         second: dict[str, Any] = json.loads(
             (await run(tmp_path, "extract", "-", "--json", stdin=said, environ=environ)).out

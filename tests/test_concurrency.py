@@ -9,11 +9,12 @@ import anyio
 import pytest
 from mcp import Client
 
-from tests.support import Mode, call, ok, stdio, text
+from mcp_memory.config import Config
+from tests.support import Mode, call, connected, ok, stdio, text
 
 PROCESSES: Final = 4
 CALLS: Final = 8
-ADDS: Final = 20
+ADDS: Final = 10
 MODES: Final[tuple[Mode, ...]] = ("auto", "legacy")
 
 
@@ -67,16 +68,16 @@ async def test_every_add_acknowledged_to_many_callers_of_many_processes_is_there
         await in_parallel(CALLS, add_some)
 
     await in_processes(database, add_all)
-    assert len(set(acknowledged)) == PROCESSES * CALLS * ADDS == 640
-    async with stdio("--database", str(database)) as client:
-        assert sorted(await all_ids(client, 640)) == sorted(acknowledged)
+    assert len(set(acknowledged)) == PROCESSES * CALLS * ADDS == 320
+    async with connected(Config(database=str(database))) as client:
+        assert sorted(await all_ids(client, 320)) == sorted(acknowledged)
 
 
 @pytest.mark.promise("P2")
 async def test_each_version_of_a_memory_has_exactly_one_winner(tmp_path: Path) -> None:
     database, last = tmp_path / "memory.db", 20
     winners, losers = dict[int, list[str]](), Counter[int]()
-    async with stdio("--database", str(database)) as client:
+    async with connected(Config(database=str(database))) as client:
         memory_id = (await ok(client, "add_memory", content="Version 1"))["memory"]["id"]
 
         async def race(client: Client, process: str) -> None:

@@ -78,6 +78,12 @@ def test_a_variable_sets_a_setting_inside_a_section(
     assert getattr(getattr(loaded, section), setting) == expected
 
 
+@pytest.mark.parametrize("variable", ["MCP_MEMORY_USER", "MCP_MEMORY_TOOLS"])
+def test_a_variable_left_empty_in_a_form_is_not_given(tmp_path: Path, variable: str) -> None:
+    file = written(tmp_path, 'user = "alice"\ntools = ["manage"]')
+    assert config.load(file, {variable: ""}, {}) == config.load(file, {}, {})
+
+
 def test_an_instruction_in_a_file_may_hold_commas_and_topics_are_tidied(tmp_path: Path) -> None:
     file = written(
         tmp_path, '[extraction]\ninstructions = [" Names, ages. ", ""]\ntopics = ["Work\\nlife", "WORK life"]'
