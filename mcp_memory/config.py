@@ -5,7 +5,7 @@ The only reader of the environment and of the configuration file.
 
 import logging
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfoNotFoundError
@@ -49,8 +49,6 @@ TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE, "manage": M
 
 _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extraction.topics"}
 """Settings that an environment variable gives with commas."""
-
-_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 _log = logging.getLogger(__name__)
 
@@ -174,15 +172,6 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
         raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
     _warn_of_unknown(environ, config)
     return config
-
-
-def calm(environ: MutableMapping[str, str]) -> None:
-    """One thread for numpy's arithmetic, unless the environment says otherwise; to be called before it is loaded.
-
-    Its own threads wait for work by spinning: on two cores a search of 1,000 memories took twice the processor time.
-    """
-    for name in _THREADS:
-        environ.setdefault(name, "1")
 
 
 def settings() -> dict[str, type[Value]]:

@@ -31,6 +31,7 @@ from mcp_memory.service.outcomes import (
     Undone,
     Updated,
 )
+from mcp_memory.service.overview import Overview
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
@@ -76,6 +77,7 @@ class MemoryService:
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
         self.forgetting = Forgetting(store, clock)
+        self.overview = Overview(store, clock)
         self.retention = Retention(store, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
