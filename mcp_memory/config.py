@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import Url
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -204,10 +205,10 @@ def _chosen(entries: Sequence[str]) -> tuple[str, ...]:
 
 def _is_address(url: str) -> bool:
     try:
-        address = AnyHttpUrl(url)
-    except ValidationError:
+        address = Url(url)
+    except ValueError:
         return False
-    return address.query is None and address.fragment is None
+    return address.scheme in {"http", "https"} and address.query is None and address.fragment is None
 
 
 def _settable(section: type[Value]) -> list[str]:

@@ -41,9 +41,16 @@ LAYERS = (
 
 LAZY = {
     "mcp_memory.app": {
+        "mcp_memory.embed.openai",
+        "mcp_memory.extraction.extractor",
+        "mcp_memory.extraction.summarize",
+        "mcp_memory.llm.openai",
+        "mcp_memory.service.backups",
+        "mcp_memory.service.reindex",
         "mcp_memory.store.ephemeral",
         "mcp_memory.store.sqlite",
         "mcp_memory.store.sqlite.restore",
+        "mcp_memory.store.sqlite.rewriting",
     },
     "mcp_memory": {"importlib.metadata"},
     "mcp_memory.cli.output": {"rich.console"},
@@ -56,6 +63,7 @@ LAZY = {
     "mcp_memory.keys": {"keyring", "keyring.errors"},
     "mcp_memory.llm.openai": {"openai"},
     "mcp_memory.ranking": {"numpy"},
+    "mcp_memory.service.memories": {"mcp_memory.service.optimize"},
     "mcp_memory.store.ephemeral.store": {"numpy"},
     "mcp_memory.store.sqlite.arrays": {"numpy"},
     "mcp_memory.store.sqlite.index": {"numpy"},
