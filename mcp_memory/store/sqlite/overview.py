@@ -35,4 +35,9 @@ async def renamed(turn: Connection, user: str, name: str) -> bool:
 
     So other processes go by the number too: what they keep of a name that is another's by now is read anew.
     """
-    return bool(await turn.all("rename", {"user": user, "name": name}))
+    found = await turn.all("rename", {"user": user, "name": name})
+    for row in found:
+        names = {"user": user, "name": name, "number": row["number"]}
+        await turn.all("keep_former_names", names)
+        await turn.all("add_former_name", names)
+    return bool(found)

@@ -334,6 +334,23 @@ ORDER BY 3 DESC, 2
 UPDATE users SET name = :name WHERE name = :user AND NOT EXISTS (SELECT 1 FROM users WHERE name = :name)
 RETURNING number
 
+-- name: add_former_name
+-- What older backups call a user who was renamed since: they are to be found there too when all of theirs is erased.
+INSERT INTO settings (name, value) VALUES ('former_name:' || :number || ':' || :user, :name)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: keep_former_names
+UPDATE settings SET value = :name WHERE name GLOB 'former_name:' || :number || ':*'
+
+-- name: former_names
+SELECT name FROM settings WHERE value = :user AND name GLOB 'former_name:*'
+
+-- name: erase_former_names
+DELETE FROM settings WHERE value = :user AND name GLOB 'former_name:*'
+
+-- name: user_of_number
+SELECT 1 FROM users WHERE number = :number AND name = :user
+
 -- fragment: written
 BETWEEN (u.number << 32 | :first) AND (u.number << 32 | :last)
 
