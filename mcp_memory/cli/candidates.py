@@ -66,6 +66,8 @@ def _offered(ctx: click.Context, incomplete: str, look: _Look) -> list[Completio
         found = anyio.run(_looked, config, look)
     except (McpMemoryError, OSError):
         return []
+    finally:
+        logging.disable(logging.NOTSET)
     return [one for one in found if str(one.value).startswith(incomplete)][:_MOST]
 
 

@@ -5,7 +5,6 @@ Most of what a command needs takes longer to load than the help of all of them m
 
 import gc
 import importlib
-import sys
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -81,6 +80,5 @@ class Commands(click.Group):
 
 
 def _interrupted(ctx: click.Context) -> None:
-    click.echo("\nmcp-memory: interrupted; nothing is left half-written", err=True)
-    sys.stderr.flush()
+    click.echo("\nmcp-memory: interrupted", err=True)
     ctx.exit(INTERRUPTED)

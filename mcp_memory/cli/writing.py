@@ -28,6 +28,11 @@ from mcp_memory.service.outcomes import Updated
 from mcp_memory.views import data, lines
 
 
+def _some(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What was given of an option that can be repeated; none at all is not given, rather than cleared."""
+    return given or None
+
+
 def _object(_: click.Context, __: click.Parameter, given: str | None) -> object:
     """The object that --metadata gives."""
     if given is None:
@@ -48,7 +53,7 @@ def _object(_: click.Context, __: click.Parameter, given: str | None) -> object:
     "topics",
     metavar="T",
     multiple=True,
-    default=None,
+    callback=_some,
     shell_complete=topics,
     help="A topic; up to 8 of them.",
 )
