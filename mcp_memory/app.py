@@ -12,21 +12,18 @@ from mcp_memory.clock import Clock, SystemClock, zone_named
 from mcp_memory.config import Config
 from mcp_memory.embed.base import Embedder
 from mcp_memory.embed.builtin import BuiltinEmbedder
-from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import McpMemoryError
-from mcp_memory.extraction.extractor import Extractor
-from mcp_memory.extraction.summarize import Summarizer
-from mcp_memory.llm.openai import OpenAIModel
 from mcp_memory.models import Rewritten
 from mcp_memory.sections import EmbeddingConfig
 from mcp_memory.service import MemoryService
-from mcp_memory.service.backups import AutomaticBackups
 from mcp_memory.service.outcomes import Reindexed
-from mcp_memory.service.reindex import Tell, reindex
 from mcp_memory.service.vectors import BATCH
 from mcp_memory.store.base import FileSettings, Store
 
 if TYPE_CHECKING:
+    from mcp_memory.extraction.extractor import Extractor
+    from mcp_memory.extraction.summarize import Summarizer
+    from mcp_memory.service.reindex import Tell
     from mcp_memory.store.sqlite.restore import Archive
 
 OPENAI: Final = "openai/"
@@ -68,12 +65,15 @@ class App:
                     self._service = await self._open()
         return self._service
 
-    async def extractor(self) -> Extractor:
+    async def extractor(self) -> "Extractor":
         """What turns conversations into memories, its store open.
 
         Raises:
             StoreError: the store cannot be opened.
         """
+        from mcp_memory.extraction.extractor import Extractor
+        from mcp_memory.llm.openai import OpenAIModel
+
         service = await self.service()
         if self._extractor is None:
             model = OpenAIModel(self.config.llm) if self.config.llm.model else None
@@ -82,12 +82,14 @@ class App:
             self._extractor = Extractor(service, self.config.extraction, model, self._clock, self.zone)
         return self._extractor
 
-    async def summarizer(self) -> Summarizer:
+    async def summarizer(self) -> "Summarizer":
         """What has related memories merged, its store open.
 
         Raises:
             StoreError: the store cannot be opened.
         """
+        from mcp_memory.extraction.summarize import Summarizer
+
         service, extractor = await self.service(), await self.extractor()
         if self._summarizer is None:
             self._summarizer = Summarizer(service, extractor.model)
@@ -112,6 +114,8 @@ class App:
 
     async def keep_backups(self) -> None:
         """In the background, back the file up after writes, as configured. Runs until it is cancelled."""
+        from mcp_memory.service.backups import AutomaticBackups
+
         await self._opened.wait()
         store, every = self._store, self.config.backup.interval()
         if store is not None and store.backups is not None and every is not None:
@@ -167,6 +171,8 @@ def embedder_of(model: str, config: EmbeddingConfig) -> Embedder | None:
     if model == BuiltinEmbedder.name and config.provider != "none":
         return BuiltinEmbedder()
     if model.startswith(OPENAI) and config.provider == "openai":
+        from mcp_memory.embed.openai import OpenAIEmbedder
+
         name, dimensions = _asked_of(model, config)
         return OpenAIEmbedder(config.model_copy(update={"dimensions": dimensions}), name)
     return None
@@ -180,13 +186,15 @@ def _asked_of(model: str, config: EmbeddingConfig) -> tuple[str, int]:
     return (name, int(dimensions)) if at and dimensions.isdecimal() else (model.removeprefix(OPENAI), 0)
 
 
-async def reindex_store(config: Config, tell: Tell) -> Reindexed:
+async def reindex_store(config: Config, tell: "Tell") -> Reindexed:
     """Make everything in the store of `config` anew with the search languages and the embedding model of `config`.
 
     Raises:
         EmbeddingError: the configured embedder gave no vectors.
         StoreError: the store cannot be opened or written.
     """
+    from mcp_memory.service.reindex import reindex
+
     settings = config.embedding
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config, SystemClock()))
@@ -204,7 +212,7 @@ def rewrite_store(config: Config, old: keys.Key | None, new: keys.Key | None) ->
         ConfigError: SQLCipher is not installed.
         StoreError: the file is in use, or cannot be opened with `old` or copied; it is as it was.
     """
-    from mcp_memory.store.sqlite import rewrite
+    from mcp_memory.store.sqlite.rewriting import rewrite
 
     return rewrite(config.path(), old, new)
 
@@ -214,6 +222,8 @@ def _bulk_embedder(config: EmbeddingConfig) -> Embedder | None:
         case "builtin":
             return BuiltinEmbedder()
         case "openai":
+            from mcp_memory.embed.openai import OpenAIEmbedder
+
             patient = config.model_copy(update={"timeout": max(config.timeout, BULK_TIMEOUT)})
             return OpenAIEmbedder(patient, config.model, longest_pause=0)
         case "none":

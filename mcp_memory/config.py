@@ -5,13 +5,14 @@ The only reader of the environment and of the configuration file.
 
 import logging
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import Url
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -52,8 +53,6 @@ _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extrac
 
 _NEVER_EMPTY: Final = {"user", "tools"}
 """Settings without an empty value, which clients ask for in a form and hand on empty where a person left it so."""
-
-_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 _log = logging.getLogger(__name__)
 
@@ -179,15 +178,6 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
     return config
 
 
-def calm(environ: MutableMapping[str, str]) -> None:
-    """One thread for numpy's arithmetic, unless the environment says otherwise; to be called before it is loaded.
-
-    Its own threads wait for work by spinning: on two cores a search of 1,000 memories took twice the processor time.
-    """
-    for name in _THREADS:
-        environ.setdefault(name, "1")
-
-
 def settings() -> dict[str, type[Value]]:
     """Every setting by its dotted name, with the section it stands in."""
     names: dict[str, type[Value]] = {}
@@ -218,10 +208,10 @@ def _chosen(entries: Sequence[str]) -> tuple[str, ...]:
 
 def _is_address(url: str) -> bool:
     try:
-        address = AnyHttpUrl(url)
-    except ValidationError:
+        address = Url(url)
+    except ValueError:
         return False
-    return address.query is None and address.fragment is None
+    return address.scheme in {"http", "https"} and address.query is None and address.fragment is None
 
 
 def _settable(section: type[Value]) -> list[str]:

@@ -18,9 +18,9 @@ from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
 from mcp_memory.keys import Key
 from mcp_memory.sections import BackupConfig
-from mcp_memory.store.sqlite import rewrite
 from mcp_memory.store.sqlite.backup import copies, folder_of, unfinished
 from mcp_memory.store.sqlite.opening import SIDES, connect, copy_of, is_plain
+from mcp_memory.store.sqlite.rewriting import rewrite
 from mcp_memory.store.sqlite.sql import MIGRATIONS
 from mcp_memory.testing import FakeClock
 from tests import patient

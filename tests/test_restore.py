@@ -62,11 +62,11 @@ def kept(path: Path) -> list[Path]:
     return [one for one in copies(path, [folder_of(path)]) if one.name.endswith("-before-restore.db")]
 
 
-def refusal(tmp_path: Path, path: Path, *arguments: str) -> str:
+def refusal(tmp_path: Path, path: Path, *arguments: str, code: int = 2) -> str:
     """The one line of a restore that is refused; it changes nothing."""
     before = path.read_bytes() if path.is_file() else None
     done = invoked("restore-backup", *arguments, "--yes", "--database", str(path), folder=tmp_path)
-    assert (done.exit_code, done.stdout) == (2, "")
+    assert (done.exit_code, done.stdout) == (code, "")
     assert (path.read_bytes() if path.is_file() else None) == before
     assert unfinished(path, [path.parent, folder_of(path)]) == []
     [line] = done.stderr.splitlines()
@@ -138,10 +138,10 @@ def test_list_shows_what_there_is_newest_first_and_what_cannot_be_read(tmp_path:
 
 
 def test_what_is_no_sound_backup_of_ours_is_refused_and_nothing_changed(tmp_path: Path, path: Path) -> None:
-    assert "no backup of memory.db here" in refusal(tmp_path, path)
+    assert "no backup of memory.db here" in refusal(tmp_path, path, code=1)
     copy = backed_up(path, "Likes tea", then=("Likes rice",))
     given = tmp_path / "given.db"
-    assert "no such backup" in refusal(tmp_path, path, str(given))
+    assert "no such backup" in refusal(tmp_path, path, str(given), code=1)
     assert "this is the file itself" in refusal(tmp_path, path, str(path))
     given.write_bytes(b"Dear diary")
     assert "damaged or no database" in refusal(tmp_path, path, str(given))

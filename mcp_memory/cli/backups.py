@@ -68,6 +68,3 @@ def _contents(one: Backup) -> str:
     held = "cannot be read" if one.memories is None else counted(one.memories, "memory", "memories")
     of = f" of {counted(one.users or 0, 'user', 'users')}" if one.memories else ""
     return f"{held}{of}, {size(one.size)}"
-
-
-COMMANDS = (backup, restore_backup)

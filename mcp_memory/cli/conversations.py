@@ -5,18 +5,19 @@ import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, get_args
 
 import anyio
 import click
 
-from mcp_memory import __version__
 from mcp_memory.app import open_app
+from mcp_memory.cli.options import EPILOG, loaded, origin, settings
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.extraction import transcripts
 from mcp_memory.extraction.extractor import Tell
-from mcp_memory.models import Origin, Value
+from mcp_memory.models import Value
 from mcp_memory.views import data, lines
 
 
@@ -27,6 +28,34 @@ class Wanted(Value):
     format: transcripts.Format = "auto"
     dry_run: bool = False
     as_json: bool = False
+
+
+@click.command("extract", epilog=EPILOG)
+@click.argument("transcript", metavar="FILE|-", type=click.File("rb"))
+@settings("user", "database", "config")
+@click.option(
+    "--format",
+    metavar="F",
+    type=click.Choice(get_args(transcripts.Format)),
+    default="auto",
+    help="auto, jsonl, json or text (default: auto).",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, in the form of extract_memories.")
+def extract_command(
+    transcript: BinaryIO,
+    file: Path | None,
+    user: str | None,
+    database: str | None,
+    **wanted: object,
+) -> None:
+    """Have the configured model turn a transcript into memories, as one change.
+
+    FILE is JSON Lines or JSON of role and content, lines of "user: text", or a session of Claude Code or an export of
+    ChatGPT.
+    """
+    configured = loaded(file, user=user, database=database)
+    extract(configured, Wanted.model_validate(wanted | {"transcript": read(transcript)}))
 
 
 def read(source: BinaryIO) -> str:
@@ -59,9 +88,9 @@ def extract(config: Config, wanted: Wanted) -> None:
 async def _extracted(config: Config, wanted: Wanted, tell: Tell) -> str:
     async with open_app(config) as app:
         messages = transcripts.parse(wanted.transcript, app.zone, wanted.format)
-        origin = Origin(tool="extract", client="mcp-memory", client_version=__version__)
+        by = origin("extract")
         extractor = await app.extractor()
-        done = await extractor.by_model(config.user, messages, origin, tell, dry_run=wanted.dry_run)
+        done = await extractor.by_model(config.user, messages, by, tell, dry_run=wanted.dry_run)
         return json.dumps(data.extracted(done)) if wanted.as_json else lines.extracted(done, app.zone)
 
 

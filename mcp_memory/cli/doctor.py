@@ -21,6 +21,7 @@ from mcp_memory import __version__, config, keys
 from mcp_memory.app import embedder_of, model_of
 from mcp_memory.checks import Check, Outcome, fail, ok, warn
 from mcp_memory.cli.connections import connections
+from mcp_memory.cli.options import EPILOG, environment, settings
 from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError
@@ -50,6 +51,19 @@ class Wish(Value):
     database: str | None
     repair: bool
     as_json: bool
+
+
+@click.command("doctor", epilog=EPILOG)
+@settings("user", "database", "config")
+@click.option("--repair", is_flag=True, help="Make indexes and rights as they should be; texts are never touched.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def doctor_command(ctx: click.Context, **wish: object) -> None:
+    """Check the file, its indexes, its backups, the settings, the endpoints and every client that uses it.
+
+    Starts what the clients' configurations name, as they would. Ends with 1 if something failed.
+    """
+    ctx.exit(doctor(Wish.model_validate(wish), environment()))
 
 
 def doctor(wish: Wish, environ: Mapping[str, str]) -> int:

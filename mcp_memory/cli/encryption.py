@@ -73,6 +73,3 @@ def _key(configured: config.Config) -> Key:
 def _rewritten(configured: config.Config, old: Key | None, new: Key | None, became: str) -> None:
     prepare(configured)
     click.echo(encrypted.text(configured.path(), became, rewrite_store(configured, old, new)))
-
-
-COMMANDS = (encrypt, decrypt, rekey)

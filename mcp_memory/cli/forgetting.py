@@ -7,12 +7,11 @@ from typing import TypeVar
 import anyio
 import click
 
-from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
-from mcp_memory.cli.options import EPILOG, ask, loaded, refuse_unasked, settings
+from mcp_memory.cli.options import EPILOG, ask, loaded, origin, refuse_unasked, settings
 from mcp_memory.config import Config
-from mcp_memory.models import Origin, Receipt
+from mcp_memory.models import Receipt
 from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.views import forgotten
 
@@ -59,8 +58,8 @@ def forget(memory_id: str, file: Path | None, user: str | None, database: str | 
         return forgotten.memory_question(memory_id, content, len(versions))
 
     async def erase(forgetting: Forgetting) -> Receipt:
-        origin = Origin(tool="forget", client="mcp-memory", client_version=__version__)
-        return await forgetting.memory(configured.user, memory_id, origin)
+        by = origin("forget")
+        return await forgetting.memory(configured.user, memory_id, by)
 
     _forget(configured, question, erase, yes=yes)
 
@@ -90,6 +89,3 @@ def _forget(
 async def _with_forgetting(configured: Config, do: Callable[[Forgetting], Awaitable[_Result]]) -> _Result:
     async with open_app(configured) as app:
         return await do((await app.service()).forgetting)
-
-
-COMMANDS = (forget, forget_user)

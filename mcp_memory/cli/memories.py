@@ -1,44 +1,31 @@
-"""What a person does with the memories of one file from a terminal. Nothing here imports the SDK."""
+"""The file that a command works on, and `mcp-memory reindex`. Nothing here imports the SDK."""
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import anyio
 import click
 
-from mcp_memory.app import open_app, reindex_store
+from mcp_memory.app import reindex_store
+from mcp_memory.cli.options import EPILOG, loaded, settings
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, StoreUnavailable
-from mcp_memory.models import Value
 from mcp_memory.service.reindex import Progress, Tell
-from mcp_memory.views import data, lines
+from mcp_memory.views import lines
 
 
-class Asked(Value):
-    """A search as the command line words it; `everything`: however low the score."""
+@click.command("reindex", epilog=EPILOG)
+@settings("database", "config")
+def reindex_command(file: Path | None, database: str | None) -> None:
+    """Give the file this configuration's search languages and embedding model.
 
-    query: str
-    limit: int = 10
-    topics: tuple[str, ...] = ()
-    since: str | None = None
-    until: str | None = None
-    past: bool = False
-    everything: bool = False
-    explain: bool = False
-    as_json: bool = False
-
-
-def search(config: Config, asked: Asked) -> None:
-    """Print the hits.
-
-    Raises:
-        McpMemoryError: there is no such file, or the search cannot be made.
+    For every user in it and every process that uses it; missing vectors are made too. Clients that are running must be
+    restarted then. What was done stays when it is interrupted, and running it again completes it.
     """
-    prepare(config)
-    click.echo(anyio.run(_found, config, asked))
+    reindex(loaded(file, database=database))
 
 
 def reindex(config: Config) -> None:
@@ -53,26 +40,16 @@ def reindex(config: Config) -> None:
     click.echo(lines.reindexed(done))
 
 
-async def _found(config: Config, asked: Asked) -> str:
-    async with open_app(config) as app:
-        service = await app.service()
-        found = await service.search(
-            config.user,
-            asked.query,
-            service.scope(topics=asked.topics, since=asked.since, until=asked.until),
-            limit=asked.limit,
-            include_past=asked.past,
-            min_score=0.0 if asked.everything else None,
-            explain=asked.explain,
-        )
-        return json.dumps(data.found(found)) if asked.as_json else lines.found(found, app.zone)
-
-
-def prepare(config: Config) -> None:
-    """Logs as configured; an error where there is no file, which opening would create."""
+def begin(config: Config) -> None:
+    """Logs as configured; an error where there can be no file."""
     logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
     if config.ephemeral:
         raise ConfigError("with ephemeral = true there is no file to work on; set it to false")
+
+
+def prepare(config: Config) -> None:
+    """The same, and an error where there is no file yet, which opening would create."""
+    begin(config)
     path = config.path()
     try:
         path.stat()

@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
+import mcp_memory
 from mcp_memory import config
 from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput
+from mcp_memory.models import Origin
 
 OPTIONS: Final = {
     "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
@@ -54,6 +56,21 @@ def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
         return command
 
     return optional
+
+
+def listed(given: str) -> list[str]:
+    """The parts of an option that takes several, with commas."""
+    return [part.strip() for part in given.split(",")]
+
+
+def origin(tool: str) -> Origin:
+    """Who a change says that it is by: a person, at this command line."""
+    return Origin(tool=tool, client="mcp-memory", client_version=mcp_memory.__version__)
+
+
+def environment() -> Mapping[str, str]:
+    """The variables that this process was given."""
+    return os.environ
 
 
 def ask(question: str) -> None:

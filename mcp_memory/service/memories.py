@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import tzinfo
-from typing import Final, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
@@ -19,7 +20,6 @@ from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
 from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
-from mcp_memory.service.optimize import Optimizer
 from mcp_memory.service.outcomes import (
     Added,
     Applied,
@@ -31,6 +31,7 @@ from mcp_memory.service.outcomes import (
     Undone,
     Updated,
 )
+from mcp_memory.service.overview import Overview
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
@@ -38,6 +39,9 @@ from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, altered, not_found, removal
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import Analyzer
+
+if TYPE_CHECKING:
+    from mcp_memory.service.optimize import Optimizer
 
 MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
@@ -73,10 +77,17 @@ class MemoryService:
         self.secrets: SecretAction = secrets
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
-        self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
         self.forgetting = Forgetting(store, clock)
+        self.overview = Overview(store, clock)
         self.retention = Retention(store, clock)
+
+    @cached_property
+    def optimizer(self) -> "Optimizer":
+        """What tidies up, loaded when it is asked for."""
+        from mcp_memory.service.optimize import Optimizer
+
+        return Optimizer(self._store, self._writing, self._searcher, self._clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.

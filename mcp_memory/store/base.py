@@ -69,6 +69,22 @@ class Holding(Value):
     lacking: int
 
 
+class Census(Value):
+    """How one user's living memories are spread; `topics` and `agents` are names with counts, the most frequent first.
+
+    `ages` counts, for each of the moments that were asked for, what was created then or later but before the moment
+    ahead of it in the list, and at its end what is older than all of them.
+    """
+
+    total: int
+    pinned: int
+    keyed: int
+    expiring: int
+    topics: tuple[tuple[str, int], ...]
+    agents: tuple[tuple[str, int], ...]
+    ages: tuple[int, ...]
+
+
 class Backup(Value):
     """A copy of a store's file, made at `at` (microseconds since the epoch), `size` bytes long.
 
@@ -324,6 +340,17 @@ class Store(Protocol):
 
     async def users(self) -> list[Holding]:
         """Everybody who ever wrote, in the order of their rows."""
+        ...
+
+    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
+        """What there is of the user at `now`, by age in the intervals that begin at `ages`, latest first."""
+        ...
+
+    async def rename(self, user: str, name: str) -> bool:
+        """Give all that is the user's, the past included, to `name`, who never wrote.
+
+        False, and nothing is written, where the user never wrote or `name` did.
+        """
         ...
 
     async def reindex(self, user: str, writes: range, dimensions: int) -> None:

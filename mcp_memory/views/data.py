@@ -4,19 +4,18 @@ It is exact but for hidden characters, which are shown by their number, and carr
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, NotRequired
+from typing import TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory import clock
-from mcp_memory.extraction.extractor import Extracted, Worksheet
 from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
 from mcp_memory.service.outcomes import Added, Deleted, Done, Found, Got, Listed, Skipped, Undone, UndoneStep, Updated
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.notes import instruction_like, plain
 
-SHOWN: Final = 100
-"""So many operations of an undo are shown."""
+if TYPE_CHECKING:
+    from mcp_memory.extraction.extractor import Extracted, Worksheet
 
 
 class MemoryData(TypedDict):
@@ -238,7 +237,7 @@ def undone(outcome: Undone) -> UndoReply:
         label=LABEL,
         undone=outcome.undone.id,
         tool=escaped(outcome.undone.tool),
-        operations=[operation(step) for step in outcome.steps[:SHOWN]],
+        operations=[operation(step) for step in outcome.steps],
         change_id=outcome.change_id,
     )
     if more := beyond(outcome):
@@ -250,11 +249,11 @@ def undone(outcome: Undone) -> UndoReply:
 
 def beyond(outcome: Undone) -> tuple[LeftOut, ...]:
     """The operations of a large undo that are not shown."""
-    more = len(outcome.ids) - SHOWN
-    return (LeftOut(count=more, reason=f"operations beyond {SHOWN}"),) if more > 0 else ()
+    more = len(outcome.ids) - len(outcome.steps)
+    return (LeftOut(count=more, reason=f"operations beyond {len(outcome.steps)}"),) if more > 0 else ()
 
 
-def extracted(outcome: Extracted) -> ExtractReply:
+def extracted(outcome: "Extracted") -> ExtractReply:
     """What `extract_memories` did."""
     applied = outcome.applied
     reply = ExtractReply(
@@ -269,7 +268,7 @@ def extracted(outcome: Extracted) -> ExtractReply:
     return reply
 
 
-def worksheet(sheet: Worksheet, why: str | None) -> ExtractReply:
+def worksheet(sheet: "Worksheet", why: str | None) -> ExtractReply:
     """What the caller is to decide; `why` the client's model did not."""
     neighbours = [neighbour(one) for one in sheet.neighbours]
     reply = ExtractReply(

@@ -7,9 +7,9 @@ delimiter of `text.notes`; our own remarks stand outside.
 import json
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 from mcp_memory import clock
-from mcp_memory.extraction.extractor import Extracted, Worksheet
 from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
 from mcp_memory.service.outcomes import (
     Added,
@@ -26,7 +26,10 @@ from mcp_memory.service.outcomes import (
 )
 from mcp_memory.text.amounts import counted
 from mcp_memory.text.notes import MARK, block, instruction_like, shown, told
-from mcp_memory.views.data import SHOWN, beyond
+from mcp_memory.views.data import beyond
+
+if TYPE_CHECKING:
+    from mcp_memory.extraction.extractor import Extracted, Worksheet
 
 
 def added(outcome: Added, zone: tzinfo | None) -> str:
@@ -91,12 +94,12 @@ def undone(outcome: Undone, zone: tzinfo | None) -> str:
     """What `undo` restored and took away."""
     by = f" by {outcome.undone.client}" if outcome.undone.client else ""
     what = f"{outcome.undone.tool}{by} of {clock.date_in(outcome.undone.at, zone)}"
-    steps = [_undone_step(step, zone) for step in outcome.steps[:SHOWN]] or ["Nothing was left to put back."]
+    steps = [_undone_step(step, zone) for step in outcome.steps] or ["Nothing was left to put back."]
     headline = f"Undid change {outcome.undone.id} ({change(outcome.change_id)}{LABEL}):"
     return "\n".join([headline, *block([f"made by {shown(what)}", *steps]), *left_out(beyond(outcome))])
 
 
-def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
+def extracted(outcome: "Extracted", zone: tzinfo | None) -> str:
     """What `extract_memories` did, or with a dry run would do."""
     applied = outcome.applied
     count = len(applied.done)
@@ -109,7 +112,7 @@ def extracted(outcome: Extracted, zone: tzinfo | None) -> str:
     return "\n".join([f"{headline} ({change(applied.change_id)}decided by {outcome.way}; {LABEL}):", *block(recalled)])
 
 
-def worksheet(sheet: Worksheet, why: str | None) -> str:
+def worksheet(sheet: "Worksheet", why: str | None) -> str:
     """What the caller is to decide; `why` the client's model did not."""
     known = [f"Known memories ({LABEL}):", *block(map(versioned, sheet.neighbours))]
     known = known if sheet.neighbours else ["Known memories: none"]
@@ -155,7 +158,7 @@ def made(one: Revision, zone: tzinfo | None) -> str:
     return f"v{one.memory.version} {one.operation} {clock.minute_in(one.change.at, zone)} {change_}"
 
 
-def _nothing(outcome: Extracted) -> str:
+def _nothing(outcome: "Extracted") -> str:
     return f"Nothing to {'do' if outcome.dry_run else 'remember'}"
 
 

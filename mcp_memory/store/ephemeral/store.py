@@ -26,7 +26,8 @@ from mcp_memory.models import (
     Vector,
     WholeUser,
 )
-from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.base import UNCHOSEN, Backups, Census, Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.ephemeral.census import census
 from mcp_memory.store.ephemeral.erase import erased_memory, erased_user
 from mcp_memory.store.ephemeral.shelf import (
     EphemeralTransaction,
@@ -179,6 +180,19 @@ class EphemeralStore:
             for user, shelf in self._shelves.items()
             if shelf.last_seq
         ]
+
+    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
+        """What there is of one user."""
+        return census(self._living(user, now), ages)
+
+    async def rename(self, user: str, name: str) -> bool:
+        """Give all that is the user's to another name."""
+        async with self._lock:
+            free = self._shelf(user).last_seq > 0 and not self._shelf(name).last_seq
+            if free:
+                self._shelves.pop(name, None)
+                self._shelves = {name if one == user else one: shelf for one, shelf in self._shelves.items()}
+            return free
 
     async def reindex(self, user: str, writes: range, dimensions: int) -> None:
         """Remove vectors of other dimensions: all else is done by `set_settings`."""

@@ -55,6 +55,10 @@ _PRUNED: Final = 2
 _SILENT: Final = ("foreign_keys = OFF", "secure_delete = ON", "temp_store = MEMORY")
 
 
+_Former = list[tuple[int, str]]
+"""A user's number, with each name that older backups have for it."""
+
+
 class _Cleared(NamedTuple):
     """What clearing one file came to; `cleaned` if it was rewritten, `left` says what could not be done."""
 
@@ -80,35 +84,45 @@ class Eraser:
             await prepare(connection)
             recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
             ids = ids_of(await connection.all("file_ids"))
+            former = await _former(connection, doomed.user)
             own = await _cleared(connection, doomed, wait)
             # While this has the file open nobody is writing it anew: what stands beside it a killed process has left.
             left = await anyio.to_thread.run_sync(_tidied, self._path)
         # Only now: a backup that was being made is among them by then, or was begun when all was erased.
         cleared = [own]
         for folder in dict.fromkeys([folder_of(self._path), *recorded]):
-            cleared += await self._clear_folder(folder, ids, doomed, wait)
+            cleared += await self._clear_folder(folder, ids, doomed, former, wait)
         missing = await anyio.to_thread.run_sync(_missing, self._path, recorded)
+        lasting = [one.left for one in cleared if one.left is not None] + left + missing
+        if former and not lasting:  # only now: until all copies are done they are needed
+            async with self._opened(self._path, key=self._key) as connection:
+                await prepare(connection)
+                lasting += await _unnamed(connection, doomed, wait)
         return Receipt(
             erased=own.erased,
             copies=len(cleared) - 1,
             altered=sum(one.cleaned for one in cleared[1:]),
             cleaned=own.cleaned,
-            unfinished=(*(one.left for one in cleared if one.left is not None), *left, *missing),
+            unfinished=tuple(lasting),
         )
 
-    async def _clear_folder(self, folder: Path, ids: frozenset[str], doomed: Doomed, wait: float) -> list[_Cleared]:
+    async def _clear_folder(
+        self, folder: Path, ids: frozenset[str], doomed: Doomed, former: _Former, wait: float
+    ) -> list[_Cleared]:
         """Erase from the backups in one folder, under the claim that whoever makes and removes them has."""
         if not await anyio.Path(folder).is_dir():
             return []
         try:
             async with claimed(self._path, folder, wait):
                 found = await anyio.to_thread.run_sync(_found, self._path, folder)
-                cleared = [await self._clear_copy(copy, ids, doomed, wait) for copy in found]
+                cleared = [await self._clear_copy(copy, ids, doomed, former, wait) for copy in found]
                 return [one for one in cleared if one is not None]
         except StoreError as error:
             return [_Cleared(Erased(), left=f"the backups in {error}")]
 
-    async def _clear_copy(self, copy: Path, ids: frozenset[str], doomed: Doomed, wait: float) -> _Cleared | None:
+    async def _clear_copy(
+        self, copy: Path, ids: frozenset[str], doomed: Doomed, former: _Former, wait: float
+    ) -> _Cleared | None:
         """Erase from one backup; None where it is of another file of the same name."""
         plain = await anyio.to_thread.run_sync(is_plain, copy)
         try:
@@ -117,7 +131,9 @@ class Eraser:
             async with self._opened(copy, key=None if plain else self._key) as connection:
                 if await schema_of(connection) and of_another(ids, ids_of(await connection.all("file_ids"))):
                     return None
-                return await _cleared(connection, doomed, wait)
+                cleared = await _cleared(connection, await _as_called(connection, doomed, former), wait)
+                names = await _unnamed(connection, doomed, wait)
+                return cleared._replace(left=cleared.left or next(iter(names), None))
         except WrongKey:
             return _Cleared(Erased(), left=f"{of_another_key(copy, self._key)}; if you do not need it, remove it")
         except (StoreCorrupt, StoreUnavailable) as error:
@@ -187,6 +203,35 @@ async def _cleared(connection: Connection, doomed: Doomed, wait: float) -> _Clea
     except StoreError as error:
         return _Cleared(erased, left=str(error))
     return _Cleared(erased, cleaned=True)
+
+
+async def _former(connection: Connection, user: str) -> _Former:
+    """What the user was called before; none in a file that is not ours, which is found out later."""
+    if not await schema_of(connection):
+        return []
+    names = [row["name"].split(":", 2) for row in await connection.all("former_names", {"user": user})]
+    return [(int(number), name) for _, number, name in names]
+
+
+async def _as_called(connection: Connection, doomed: Doomed, former: _Former) -> Doomed:
+    """`doomed` with the name that its user has in this copy. A number alone tells nobody: it may be another's there."""
+    for number, name in former:
+        if await schema_of(connection) and await connection.all("user_of_number", {"number": number, "user": name}):
+            return doomed.model_copy(update={"user": name})
+    return doomed
+
+
+async def _unnamed(connection: Connection, doomed: Doomed, wait: float) -> list[str]:
+    """Erase the former names of a user of whom nothing else is left; what hinders it, if anything does."""
+    if isinstance(doomed, OneMemory) or not await _former(connection, doomed.user):
+        return []
+    try:
+        async with Turns(connection).turn() as turn:
+            await turn.all("erase_former_names", {"user": doomed.user})
+        await _empty_log(connection, wait)
+    except StoreError as error:
+        return [f"former names of the user are still there: {error}"]
+    return []
 
 
 async def _number(connection: Connection, doomed: Doomed) -> int | None:

@@ -27,8 +27,8 @@ from mcp_memory.models import (
     Revision,
     Vector,
 )
-from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import retention, rows, salvage
+from mcp_memory.store.base import UNCHOSEN, Backups, Census, Due, FileSettings, Holding, Unembedded
+from mcp_memory.store.sqlite import overview, retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
 from mcp_memory.store.sqlite.connection import (
@@ -258,8 +258,16 @@ class SqliteStore:
 
     async def users(self) -> list[Holding]:
         """Everybody who ever wrote."""
-        found = await self._reader.all("holdings", {"model": self.settings.model})
-        return [Holding(**{name: row[name] for name in Holding.model_fields}) for row in found]
+        return await overview.holdings(self._reader, self.settings.model)
+
+    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
+        """What there is of one user."""
+        return await overview.census(self._reader, user, now, ages)
+
+    async def rename(self, user: str, name: str) -> bool:
+        """Give all that is the user's to another name."""
+        async with self._turn(user) as (turn, _):
+            return await overview.renamed(turn, user, name)
 
     async def reindex(self, user: str, writes: range, dimensions: int) -> None:
         """Make anew what finds some memories and former wordings; read ahead of the turn, so that others wait less."""

@@ -311,6 +311,46 @@ SELECT u.name AS user, u.last_seq AS writes,
         WHERE m.row_id BETWEEN {own_rows} AND v.row_id IS NULL) AS lacking
 FROM users AS u ORDER BY u.number
 
+-- name: census
+SELECT count(*) AS total, count(*) FILTER (WHERE m.pinned) AS pinned, count(m.key) AS keyed,
+    count(m.expires_at) AS expiring
+FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows} WHERE u.name = :user AND {living}
+
+-- name: census_groups
+-- How many memories there are of each topic, agent and age: how many of the moments :ages are later than it.
+SELECT 'topic' AS what, t.value AS name, count(*) AS count
+FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows}
+JOIN json_each(iif(json_valid(m.topics), m.topics, '[]')) AS t WHERE u.name = :user AND {living} GROUP BY 2
+UNION ALL
+SELECT 'agent', m.agent, count(*)
+FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows}
+WHERE u.name = :user AND {living} AND m.agent IS NOT NULL GROUP BY 2
+UNION ALL
+SELECT 'age', CAST((SELECT count(*) FROM json_each(:ages) AS a WHERE a.value > m.created_at) AS TEXT), count(*)
+FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows} WHERE u.name = :user AND {living} GROUP BY 2
+ORDER BY 3 DESC, 2
+
+-- name: rename
+UPDATE users SET name = :name WHERE name = :user AND NOT EXISTS (SELECT 1 FROM users WHERE name = :name)
+RETURNING number
+
+-- name: add_former_name
+-- What older backups call a user who was renamed since: they are to be found there too when all of theirs is erased.
+INSERT INTO settings (name, value) VALUES ('former_name:' || :number || ':' || :user, :name)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: keep_former_names
+UPDATE settings SET value = :name WHERE name GLOB 'former_name:' || :number || ':*'
+
+-- name: former_names
+SELECT name FROM settings WHERE value = :user AND name GLOB 'former_name:*'
+
+-- name: erase_former_names
+DELETE FROM settings WHERE value = :user AND name GLOB 'former_name:*'
+
+-- name: user_of_number
+SELECT 1 FROM users WHERE number = :number AND name = :user
+
 -- fragment: written
 BETWEEN (u.number << 32 | :first) AND (u.number << 32 | :last)
 

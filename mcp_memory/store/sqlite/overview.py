@@ -1,0 +1,43 @@
+"""Whose memories a file holds and how they are spread, and giving a user another name."""
+
+import json
+from collections.abc import Sequence
+
+from mcp_memory.store.base import Census, Holding
+from mcp_memory.store.sqlite import salvage
+from mcp_memory.store.sqlite.connection import Connection
+
+
+async def holdings(reader: Connection, model: str) -> list[Holding]:
+    """See `store.base.Store.users`."""
+    found = await reader.all("holdings", {"model": model})
+    return [Holding(**{name: row[name] for name in Holding.model_fields}) for row in found]
+
+
+async def census(reader: Connection, user: str, now: int, ages: Sequence[int]) -> Census:
+    """See `store.base.Store.census`."""
+    asked = {"user": user, "now": now, "ages": json.dumps(list(ages))}
+    [[whole], groups] = await reader.in_turn(("census", asked), ("census_groups", asked))
+    spread: dict[str, list[tuple[str, int]]] = {"topic": [], "agent": [], "age": []}
+    for row in groups:
+        spread[row["what"]].append((salvage.text(row["name"]), row["count"]))
+    by_age = dict(spread["age"])
+    return Census(
+        **{name: whole[name] for name in ("total", "pinned", "keyed", "expiring")},
+        topics=tuple(spread["topic"]),
+        agents=tuple(spread["agent"]),
+        ages=tuple(by_age.get(str(number), 0) for number in range(len(ages) + 1)),
+    )
+
+
+async def renamed(turn: Connection, user: str, name: str) -> bool:
+    """See `store.base.Store.rename`. The user's number stays, and with it every row and term of the index.
+
+    So other processes go by the number too: what they keep of a name that is another's by now is read anew.
+    """
+    found = await turn.all("rename", {"user": user, "name": name})
+    for row in found:
+        names = {"user": user, "name": name, "number": row["number"]}
+        await turn.all("keep_former_names", names)
+        await turn.all("add_former_name", names)
+    return bool(found)
