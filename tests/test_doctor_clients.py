@@ -208,7 +208,8 @@ def test_without_any_client_it_says_how_to_connect_one(patient: Patient) -> None
     connect(patient.home, {"command": "npx", "args": ["-y", "@example/files", "/src/mcp-memory"]})
     check = patient.examined()["checks"][-1]
     assert (check["name"], check["outcome"]) == ("clients", "warn")
-    assert "none of Claude Desktop, Claude Code, Cursor, VS Code, Windsurf, Codex, Gemini CLI" in check["said"]
+    assert f"none of {', '.join(client.title for client in CLIENTS)} starts mcp-memory here" in check["said"]
+    assert "mcp-memory install CLIENT" in check["remedy"]
 
 
 JSON_ENTRY = '{"command": "/opt/mcp-memory", "args": ["serve"], "disabled": true}'

@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import BinaryIO, Final, get_args
@@ -10,18 +11,19 @@ from typing import BinaryIO, Final, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import backups, conversations, encryption, forgetting, history, install, memories, optimizing
+from mcp_memory.cli import backups, conversations, encryption, forgetting, history, hook, install, memories, optimizing
 from mcp_memory.cli.options import EPILOG, OPTIONS, loaded, settings
+from mcp_memory.cli.own import own_command
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
 
 HELP = """A long-term memory for any MCP client.
 
-    1. Find this command's full path:   {command}
-    2. Add it to your client as an MCP server called "memory", e.g. in its mcp.json:
-         {{"mcpServers": {{"memory": {{"command": "{command}", "args": ["serve"]}}}}}}
-    3. Restart the client. Claude Code: claude mcp add memory -- {command} serve
-    See it work: mcp-memory demo    All options: mcp-memory serve --help"""
+    1. Connect your client:   {command} install CLIENT
+         claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini, copilot, cline, opencode or goose;
+         install --all takes those that are here, and install --print CLIENT only shows what belongs where.
+    2. Start the client anew.   What is connected: {command} clients
+    See it work: mcp-memory demo    All commands: mcp-memory --help"""
 
 
 class OneLineErrors(click.Group):
@@ -48,7 +50,7 @@ def main(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is not None:
         return
     if sys.stdin.isatty():
-        click.echo(HELP.format(command=_own_path()))
+        click.echo(HELP.format(command=shlex.join(own_command())))
     else:
         ctx.invoke(serve)
 
@@ -178,6 +180,7 @@ def demo() -> None:
 
 COMMANDS: Final = (
     *install.COMMANDS,
+    *hook.COMMANDS,
     *history.COMMANDS,
     *forgetting.COMMANDS,
     *backups.COMMANDS,
@@ -189,7 +192,3 @@ for command in COMMANDS:
 
 def _listed(given: str) -> list[str]:
     return [part.strip() for part in given.split(",")]
-
-
-def _own_path() -> str:
-    return str(Path(sys.argv[0]).absolute())

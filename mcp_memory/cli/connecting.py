@@ -11,10 +11,11 @@ import click
 
 from mcp_memory import keys
 from mcp_memory.cli.connections import name_of, tried
+from mcp_memory.cli.own import own_command
 from mcp_memory.clients import CLIENTS, formats, guidance, hooks
 from mcp_memory.clients.base import Client, Folders, Scope, folders
 from mcp_memory.clients.connection import Connection
-from mcp_memory.clients.entries import Entry, entries, starts_memory
+from mcp_memory.clients.entries import Entry, entries
 from mcp_memory.clients.files import Change, write
 from mcp_memory.clients.probe import Attempt
 from mcp_memory.config import Config, load
@@ -130,15 +131,6 @@ def clients(look: Look, environ: Mapping[str, str]) -> None:
     for client, some in found:
         for line in _lines(client, some, attempts, places):
             click.echo(f"{client.title:<14} {line}")
-
-
-def own_command() -> list[str]:
-    """What starts this program from anywhere: the script that runs, else this Python and the module."""
-    called = Path(sys.argv[0])
-    for one in (called, called.with_name(f"{called.name}.exe")):
-        if starts_memory(str(one), ()) and one.is_file():
-            return [str(one.absolute())]
-    return [sys.executable, "-m", "mcp_memory"]
 
 
 def _folders(environ: Mapping[str, str]) -> Folders:

@@ -89,10 +89,14 @@ def _ours(whole: object, event: str) -> Iterator[tuple[int, int, Mapping[str, An
     """Where hooks of ours stand: the position of the group and in it, and the group."""
     for _, table in formats.tables(whole, ["hooks"]):
         for at, group in enumerate(_list(table.get(event))):
-            fields = cast("Mapping[str, Any]", group) if isinstance(group, dict) else {}
+            fields = _table_of(group)
             yield from (
                 (at, inner, fields) for inner, hook in enumerate(_list(fields.get("hooks"))) if _is_ours(hook, event)
             )
+
+
+def _table_of(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[object]:
@@ -100,16 +104,12 @@ def _list(value: object) -> list[object]:
 
 
 def _is_ours(hook: object, event: str) -> bool:
-    match hook:
-        case {"command": str(line), "args": list()}:
-            words = [line, *map(str, cast("list[Any]", hook["args"]))]
-        case {"command": str(line)}:
-            try:
-                words = shlex.split(line)
-            except ValueError:
-                return False
-        case _:
-            return False
+    fields = _table_of(hook)
+    line, args = str(fields.get("command", "")), fields.get("args")
+    try:
+        words = shlex.split(line) if args is None else [line, *map(str, _list(args))]
+    except ValueError:
+        return False
     return bool(words) and starts_memory(words[0], words[1:]) and "hook" in words and _WORDS[event] in words
 
 
@@ -119,7 +119,7 @@ def _table(text: str) -> Mapping[str, Any]:
 
 
 def _groups(text: str, event: str) -> Sequence[object]:
-    groups = _table(text).get(event) or []
-    if groups and not _list(groups):
+    found = _list(_table(text).get(event))
+    if not found and _table(text).get(event) not in (None, []):
         raise ValueError(f"the hooks of {event} are no list")
-    return _list(groups)
+    return found
