@@ -110,7 +110,8 @@ def _added(text: str, node: _Node, value: Mapping[str, object], newline: str) ->
         return f"{text[:close].rstrip()}{comma}{json.dumps(value, ensure_ascii=False)[1:-1]}{text[close:]}"
     end = _line_end(text, node.end)
     above = text[:end] if text[:end].endswith("\n") else text[:end] + newline
-    return above + _rows(value, " " * node.column, newline) + text[end:]
+    lead = " " * node.column
+    return above + _rows(value, lead, newline, lead or _UNIT) + text[end:]
 
 
 def _replaced(text: str, name: _Node, old: _Node, value: object, newline: str) -> str:
@@ -136,12 +137,12 @@ def _nested(path: Sequence[str | int], value: object) -> Any:  # noqa: ANN401
     return value
 
 
-def _rows(table: Mapping[str, object], lead: str, newline: str) -> str:
+def _rows(table: Mapping[str, object], lead: str, newline: str, unit: str = _UNIT) -> str:
     """The lines of a table; strings are quoted as JSON does it, which YAML reads as well."""
     rows: list[str] = []
     for key, value in table.items():
         if isinstance(value, dict) and value:
-            rows += [f"{lead}{key}:{newline}", _rows(cast("dict[str, object]", value), lead + _UNIT, newline)]
+            rows += [f"{lead}{key}:{newline}", _rows(cast("dict[str, object]", value), lead + unit, newline, unit)]
         else:
             rows.append(f"{lead}{key}: {json.dumps(value, ensure_ascii=False)}{newline}")
     return "".join(rows)
