@@ -1,6 +1,8 @@
 """Connecting clients, and taking it back: every client from no file, a lived-in one and a broken one."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,8 @@ from click.testing import CliRunner, Result
 from mcp_memory.cli import main
 from mcp_memory.clients import CLIENTS
 from mcp_memory.clients.base import Client, Scope, folders
+from mcp_memory.clients.connection import Connection
+from mcp_memory.clients.probe import Target, attempt
 from tests.patient import surroundings
 
 GOLDEN = Path(__file__).parent / "golden" / "clients"
@@ -139,6 +143,32 @@ def test_what_is_connected_is_tried_and_the_next_step_said(empty: Story, lived_i
             assert f"{client.title}: works: version " in first.stdout
             assert f"next: {client.restart}" in first.stdout
             assert f"{client.title}: taken out of {story.place.file(client)}" in out.stdout
+
+
+async def test_the_installed_command_answers_wherever_and_however_bare_it_is_started(empty: Story) -> None:
+    found = set[tuple[str, ...]]()
+    for client in CLIENTS:
+        text = empty.installed[client.name].decode()
+        places = folders(sys.platform, empty.place.home, empty.place.project, {})
+        connection = Connection(client=client, place=client.places[0], file=empty.place.file(client), folders=places)
+        [entry] = connection.entries(text)
+        assert Path(entry.command).is_absolute()
+        found.add((entry.command, *entry.args))
+    [(command, *args)] = found
+    bare = {name: value for name, value in surroundings(empty.place.home).items() if value and "XDG" not in name}
+    bare |= {"PATH": "/usr/bin:/bin", "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")}
+    target = Target(command=command, args=tuple(args), env={}, cwd=Path(command).anchor, user="default")
+    tried = await attempt(target, bare)
+    assert (tried.problem, tried.called) == ("", "list_memories")
+
+
+def test_the_script_that_runs_is_the_command_that_is_installed(place: Place) -> None:
+    script = Path(sys.executable).with_name("mcp-memory.exe" if sys.platform == "win32" else "mcp-memory")
+    environ = {name: value for name, value in {**os.environ, **surroundings(place.home)}.items() if value is not None}
+    shown = [str(script), "install", "cursor", "--print"]
+    done = subprocess.run(shown, env=environ, cwd=place.project, capture_output=True, check=True, timeout=60)
+    told = json.loads(done.stdout)["mcpServers"]["memory"]
+    assert told == {"command": str(script), "args": ["serve"]}
 
 
 def test_a_broken_file_is_refused_with_its_line_and_stays_as_it_is(place: Place) -> None:

@@ -16,9 +16,9 @@ from mcp_memory.clients import CLIENTS, formats, guidance, hooks
 from mcp_memory.clients.base import Client, Folders, Scope, folders
 from mcp_memory.clients.connection import Connection
 from mcp_memory.clients.entries import Entry, entries
-from mcp_memory.clients.files import Change, write
+from mcp_memory.clients.files import Change, copy_of, write
 from mcp_memory.clients.probe import Attempt
-from mcp_memory.config import Config, load
+from mcp_memory.config import Config, load, variable
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.sections import nearest
@@ -46,11 +46,15 @@ class Wish(Value):
         """For whom."""
         return "project" if self.project else "user"
 
-    def options(self) -> dict[str, str]:
-        """What the server is to be started with, by the names of its options."""
-        path = str(Path(self.database).expanduser().absolute()) if self.database else None
-        given = {"--user": self.user, "--database": path}
-        return {name: value for name, value in given.items() if value is not None}
+    def options(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """What the server is to be started with, by the names of its options.
+
+        What stands in the variables of this terminal counts as given: clients do not have them.
+        """
+        database = self.database or environ.get(variable("database"))
+        path = str(Path(database).expanduser().absolute()) if database else None
+        given = {"--user": self.user or environ.get(variable("user")), "--database": path}
+        return {name: value for name, value in given.items() if value}
 
 
 class Look(Value):
@@ -72,14 +76,14 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
     command, chosen = own_command(), _chosen(wish, places)
     if wish.shown:
         for client in chosen:
-            _print(client, [*command, "serve", *_flat(wish.options())], places, wish.scope)
+            _print(client, [*command, "serve", *_flat(wish.options(environ))], places, wish.scope)
         return 0
     connected, problems = list[tuple[Client, Entry]](), list[str]()
     for client in chosen:
         try:
-            connected += [
-                (client, entry) for entry in _installed(wish, _connection(client, places, wish.scope), command)
-            ]
+            connection = _connection(client, places, wish.scope)
+            made = _installed(wish, connection, command, wish.options(environ))
+            connected += [(client, entry) for entry in made]
         except ConfigError as error:
             problems.append(str(error))
     attempts = {} if wish.dry_run else anyio.run(_attempts, [entry for _, entry in connected], config, environ)
@@ -158,10 +162,10 @@ def _connection(client: Client, places: Folders, scope: Scope) -> Connection:
     return Connection(client=client, place=found[0], file=found[1], folders=places)
 
 
-def _installed(wish: Wish, connection: Connection, command: Sequence[str]) -> list[Entry]:
+def _installed(wish: Wish, connection: Connection, command: Sequence[str], options: Mapping[str, str]) -> list[Entry]:
     """Connect one client, and print what changed; the entries that it has then."""
     client, places = connection.client, connection.folders
-    change = connection.connected(command, wish.options())
+    change = connection.connected(command, options)
     _carry_out(client, "connected in", change, wish)
     made = connection.entries((change.after or b"").decode("utf-8-sig"))
     if wish.guidance:
@@ -172,9 +176,9 @@ def _installed(wish: Wish, connection: Connection, command: Sequence[str]) -> li
             other = "; for a project it has: --project" if client.instructions else ""
             click.echo(f"{client.title}: it has no file of instructions{other}")
     if wish.hooks:
-        options = {name: value for name in _HOOKED if (value := made[0].option(name)) is not None}
+        used = {name: value for name in _HOOKED if (value := made[0].option(name)) is not None}
         for path in _hooked(client, places, wish.scope):
-            _carry_out(client, "hooked into", hooks.hooked(path, hooks.made(command, options, places.platform)), wish)
+            _carry_out(client, "hooked into", hooks.hooked(path, hooks.made(command, used, places.platform)), wish)
         if not client.hooks and not wish.every:
             click.echo(f"{client.title}: it has no hooks")
     return made
@@ -219,6 +223,8 @@ def _carry_out(client: Client, what: str, change: Change, wish: Wish) -> None:
     click.echo(f"{client.title}: {'would be ' if wish.dry_run else ''}{what} {change.path}{gone}")
     for line in change.difference() if change.after is not None else []:
         click.echo(f"  {line}")
+    if what == "taken out of" and not wish.dry_run and (copy := copy_of(change.path)):
+        click.echo(f"  it was written since it was connected; what it was before: {copy}")
 
 
 def _print(client: Client, words: Sequence[str], places: Folders, scope: Scope) -> None:

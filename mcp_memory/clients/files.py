@@ -101,6 +101,11 @@ def write(change: Change) -> None:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); nothing was changed") from error
 
 
+def copy_of(path: Path) -> Path | None:
+    """What the file at `path` was before our first change, if that is kept."""
+    return _backup(path) if _backup(path).is_file() else None
+
+
 def _backup(path: Path) -> Path:
     return path.with_name(path.name + _SUFFIX)
 

@@ -35,31 +35,32 @@ class _Text(NamedTuple):
     def items(self, at: int) -> tuple[list[_Item], int]:
         """The members of what begins at `at`, and where its closing bracket is."""
         items: list[_Item] = []
-        begin, keyed = self._skip(at + 1), self.plain[at] == "{"
+        begin, keyed = self.skipped(at + 1), self.plain[at] == "{"
         while self.plain[begin] not in "}]":
             key, value = len(items), begin
             if keyed:
                 key, end = _DECODER.raw_decode(self.plain, begin)
-                value = self._skip(self._skip(end) + 1)
+                value = self.skipped(self.skipped(end) + 1)
             _, end = _DECODER.raw_decode(self.plain, value)
             items.append(_Item(key, begin, value, end))
-            begin = self._skip(end)
+            begin = self.skipped(end)
             if self.plain[begin] == ",":
-                begin = self._skip(begin + 1)
+                begin = self.skipped(begin + 1)
         return items, begin
 
-    def _skip(self, at: int) -> int:
-        return cast("re.Match[str]", _SPACE.match(self.plain, at)).end()
+    def skipped(self, at: int) -> int:
+        """Where the space at `at` ends, and with it every comment."""
+        return _after_space(self.plain, at)
 
     def comma(self, after: int) -> int | None:
         """Where the comma is that stands next behind `after`, be it a last one."""
-        at = cast("re.Match[str]", _SPACE.match(self.bare, after)).end()
+        at = _after_space(self.bare, after)
         return at if self.bare.startswith(",", at) else None
 
     def lead(self, at: int) -> str:
         """The indentation of the line of `at`."""
-        line = self.text.rfind("\n", 0, at) + 1
-        return self.text[line : at + 1][: len(self.text[line : at + 1]) - len(self.text[line : at + 1].lstrip(" \t"))]
+        line = self.text[self.text.rfind("\n", 0, at) + 1 : at + 1]
+        return line[: len(line) - len(line.lstrip(" \t"))]
 
     def first(self, at: int) -> bool:
         """Whether nothing stands before `at` in its line."""
@@ -99,7 +100,7 @@ def put(text: str, path: Sequence[str | int], value: object) -> str:
         newline = forms.newline()
         above = text if not text.strip() or text.endswith("\n") else text + newline
         return f"{above.strip() and above}{_dumped(_nested(path, value), '', '  ', newline)}{newline}"
-    at, end = _SPACE.match(forms.plain).end(), len(forms.plain.rstrip())  # pyright: ignore[reportOptionalMemberAccess]
+    at, end = forms.skipped(0), len(forms.plain.rstrip())
     for depth, key in enumerate(path):
         if forms.plain.startswith("null", at):
             value = _nested(path[depth:], value)
@@ -116,7 +117,7 @@ def put(text: str, path: Sequence[str | int], value: object) -> str:
 def drop(text: str, path: Sequence[str | int]) -> str:
     """`text`, which is sound, without what stands at `path`."""
     forms = _forms(text)
-    at = cast("re.Match[str]", _SPACE.match(forms.plain)).end()
+    at = forms.skipped(0)
     for key in path[:-1]:
         at = next(item.value for item in reversed(forms.items(at)[0]) if item.key == key)
     items, close = forms.items(at)
@@ -148,7 +149,7 @@ def _cut(forms: _Text, items: list[_Item], number: int, close: int) -> str:
 
 def _collapsed(text: str, at: int) -> str:
     """`text` with nothing between the brackets at `at`, where only space was left."""
-    inner = cast("re.Match[str]", _SPACE.match(text, at + 1)).end()
+    inner = _after_space(text, at + 1)
     return text[: at + 1] + text[inner:] if text[inner : inner + 1] in {"}", "]"} else text
 
 
@@ -172,6 +173,11 @@ def _added(forms: _Text, at: int, close: int, items: list[_Item], member: str, v
 def _forms(text: str) -> _Text:
     bare = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\r\n]", " ", match[0]), text)
     return _Text(text, bare, _LAST_COMMA.sub(lambda match: match[1] or " ", bare))
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _style(forms: _Text) -> tuple[str, str]:
