@@ -111,7 +111,8 @@ def test_hooks_stand_beside_others_follow_the_entrys_options_and_go_again(place:
     before = json.dumps({"hooks": {"Stop": [{"hooks": [other]}]}, "model": "opus"}, indent=1)
     file.write_text(before, encoding="utf-8")
     for _ in range(2):
-        assert place.run("install", "claude-code", "--hooks").exit_code == 0
+        done = place.run("install", "claude-code", "--hooks")
+        assert (done.exit_code, "not extracted before" in done.stdout) == (0, True)
         told = settings(place)
         [start], [theirs, ours] = told["hooks"]["SessionStart"], told["hooks"]["Stop"]
         assert (theirs, told["model"]) == ({"hooks": [other]}, "opus")

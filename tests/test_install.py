@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -162,13 +163,17 @@ async def test_the_installed_command_answers_wherever_and_however_bare_it_is_sta
     assert (tried.problem, tried.called) == ("", "list_memories")
 
 
-def test_the_script_that_runs_is_the_command_that_is_installed(place: Place) -> None:
-    script = Path(sys.executable).with_name("mcp-memory.exe" if sys.platform == "win32" else "mcp-memory")
+def test_the_script_that_runs_is_the_command_that_is_installed_and_a_cache_is_warned_of(place: Place) -> None:
+    name = "mcp-memory.exe" if sys.platform == "win32" else "mcp-memory"
+    script = place.home / ".cache" / "pipx" / name
+    script.parent.mkdir(parents=True)
+    shutil.copy(Path(sys.executable).with_name(name), script)
     environ = {name: value for name, value in {**os.environ, **surroundings(place.home)}.items() if value is not None}
     shown = [str(script), "install", "cursor", "--print"]
     done = subprocess.run(shown, env=environ, cwd=place.project, capture_output=True, check=True, timeout=60)
     told = json.loads(done.stdout)["mcpServers"]["memory"]
     assert told == {"command": str(script), "args": ["serve"]}
+    assert b"is in a cache and may go" in done.stderr
 
 
 def test_a_broken_file_is_refused_with_its_line_and_stays_as_it_is(place: Place) -> None:

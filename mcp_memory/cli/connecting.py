@@ -24,6 +24,9 @@ from mcp_memory.models import Value
 from mcp_memory.sections import nearest
 
 _NAMES: Final = {client.name: client for client in CLIENTS}
+_CACHES: Final = frozenset({"archive-v0", ".cache", "Caches"})
+"""Folders in which uvx and pipx run keep a program for a while."""
+
 _HOOKED: Final = ("--user", "--database", "--config")
 """What a hook needs of an entry's options, to work with the same memories."""
 
@@ -74,6 +77,8 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
     config = load(None, environ, {"user": wish.user, "database": wish.database})
     places = _folders(environ)
     command, chosen = own_command(), _chosen(wish, places)
+    if _CACHES.intersection(Path(command[0]).parts):
+        click.echo(f"{command[0]} is in a cache and may go; uv tool install or pipx install keeps it", err=True)
     if wish.shown:
         for client in chosen:
             _print(client, [*command, "serve", *_flat(wish.options(environ))], places, wish.scope)
@@ -90,6 +95,8 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
     for client, entry in [] if wish.dry_run else connected:
         click.echo(f"{client.title}: {_outcome(entry, attempts.get(name_of(entry)))}")
         click.echo(f"  next: {client.restart}")
+    if wish.hooks and not (config.extraction.mode == "always" and config.llm.model):
+        click.echo('Conversations are not extracted before [extraction] mode = "always" and [llm] model are set.')
     _fail_with(problems)
     return 1 if any(attempt.problem for attempt in attempts.values()) else 0
 
