@@ -8,19 +8,28 @@ BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
 
-.PHONY: help demo test check bench soak bundle format clean
+.PHONY: help install demo test check bench soak bundle format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed: make PYTHON=python3.12" && false)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(RUN) pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.ready
 	$(RUN) pip install --quiet --editable . --group dev
 	@touch $@
 
-demo: $(VENV)/.installed ## show a real server at work
+install: $(VENV)/.ready ## set up what serves, and say how to connect a client
+	@echo "Ready. Connect a client that is here, or all of them:"
+	@echo "  $(CURDIR)/$(BIN)/mcp-memory install claude-code"
+	@echo "  $(CURDIR)/$(BIN)/mcp-memory install --all"
+
+demo: $(VENV)/.ready ## show a real server at work
 	$(BIN)/mcp-memory demo
 
 test: $(VENV)/.installed ## run all tests, on every processor

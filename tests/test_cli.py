@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.cli import main
+from mcp_memory.clients import CLIENTS
 from mcp_memory.config import Config
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
@@ -68,8 +69,8 @@ def test_explains_itself_in_six_lines_on_a_terminal(tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     assert done.returncode == 0
     assert len(lines) == 6
-    assert "mcpServers" in done.stdout
-    assert "claude mcp add" in done.stdout
+    assert f"{sys.executable} -m mcp_memory install CLIENT" in done.stdout
+    assert all(client.name in done.stdout for client in CLIENTS)
 
 
 @pytest.mark.parametrize(

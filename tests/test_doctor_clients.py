@@ -208,7 +208,8 @@ def test_without_any_client_it_says_how_to_connect_one(patient: Patient) -> None
     connect(patient.home, {"command": "npx", "args": ["-y", "@example/files", "/src/mcp-memory"]})
     check = patient.examined()["checks"][-1]
     assert (check["name"], check["outcome"]) == ("clients", "warn")
-    assert "none of Claude Desktop, Claude Code, Cursor, VS Code, Windsurf, Codex, Gemini CLI" in check["said"]
+    assert f"none of {', '.join(client.title for client in CLIENTS)} starts mcp-memory here" in check["said"]
+    assert "mcp-memory install CLIENT" in check["remedy"]
 
 
 JSON_ENTRY = '{"command": "/opt/mcp-memory", "args": ["serve"], "disabled": true}'
@@ -220,6 +221,10 @@ COMMENTED = f"""{{
   }},
 }}"""
 PLAIN = f'{{"mcpServers": {{"m": {JSON_ENTRY}}}}}'
+ZED = PLAIN.replace("mcpServers", "context_servers")
+OPENCODE = '{"mcp": {"m": {"type": "local", "command": ["/opt/mcp-memory", "serve"], "enabled": false}//\n}}'
+GOOSE = "extensions:\n  m:\n    cmd: /opt/mcp-memory\n    args: [serve]\n    enabled: false\n"
+CLINE = "Code/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json"
 FILES: Mapping[str, tuple[str, str, str]] = {
     "Claude Desktop": (
         "linux",
@@ -251,6 +256,26 @@ FILES: Mapping[str, tuple[str, str, str]] = {
         '[mcp_servers.m]\ncommand = "/opt/mcp-memory"\nargs = ["serve"]\nenabled = false\n',
     ),
     "Gemini CLI": ("linux", ".gemini/settings.json", PLAIN),
+    "Zed": ("linux", ".config/zed/settings.json", ZED),
+    "Zed, mac": ("darwin", ".config/zed/settings.json", ZED),
+    "Zed, Windows": ("win32", "AppData/Roaming/Zed/settings.json", ZED),
+    "Zed, project": ("linux", "project/.zed/settings.json", ZED),
+    "Copilot CLI": ("win32", ".copilot/mcp-config.json", PLAIN),
+    "Copilot CLI, project": ("linux", "project/.github/mcp.json", PLAIN),
+    "Cline": ("linux", ".cline/data/settings/cline_mcp_settings.json", PLAIN),
+    "Cline, formerly": ("linux", f".config/{CLINE}", PLAIN),
+    "Cline, formerly, mac": ("darwin", f"Library/Application Support/{CLINE}", PLAIN),
+    "Cline, formerly, Windows": ("win32", f"AppData/Roaming/{CLINE}", PLAIN),
+    "opencode": ("win32", ".config/opencode/opencode.json", OPENCODE),
+    "opencode, with comments": ("darwin", ".config/opencode/opencode.jsonc", OPENCODE),
+    "opencode, version 2": (
+        "linux",
+        "project/opencode.jsonc",
+        OPENCODE.replace('"m"', '"servers": {"m"').replace("//", "}//"),
+    ),
+    "goose": ("linux", ".config/goose/config.yaml", GOOSE),
+    "goose, mac": ("darwin", ".config/goose/config.yaml", GOOSE),
+    "goose, Windows": ("win32", "AppData/Roaming/Block/goose/config/config.yaml", GOOSE),
 }
 
 

@@ -2,23 +2,24 @@
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import click
 
 from mcp_memory.calm import calm
-from mcp_memory.cli.group import Commands, Entry
+from mcp_memory.cli.group import HIDDEN, Commands, Entry
+from mcp_memory.cli.own import own_command
 
 EXPLAINED = """A long-term memory for any MCP client.
 
-    1. Find this command's full path:   {command}
-    2. Add it to your client as an MCP server called "memory", e.g. in its mcp.json:
-         {{"mcpServers": {{"memory": {{"command": "{command}", "args": ["serve"]}}}}}}
-    3. Restart the client. Claude Code: claude mcp add memory -- {command} serve
-    See it work: mcp-memory demo    All options: mcp-memory serve --help"""
+    1. Connect your client:   {command} install CLIENT
+         claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini, copilot, cline, opencode or goose;
+         install --all takes those that are here, and install --print CLIENT only shows what belongs where.
+    2. Start the client anew.   What is connected: {command} clients
+    See it work: mcp-memory demo    All commands: mcp-memory --help"""
 
 EPILOG: Final = """\b
 Exit codes: 0 done; 1 not found, refused, or not complete; 2 wrong usage, or a
@@ -27,6 +28,12 @@ JSON with --json; NO_COLOR and FORCE_COLOR are heeded. Completion of commands,
 ids and topics: mcp-memory completion --help"""
 
 COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
+    "Clients": {
+        "install": Entry("install", "install", "Connect a client."),
+        "uninstall": Entry("install", "uninstall", "Take this server out of a client again."),
+        "clients": Entry("install", "clients", "List the clients and what connects them."),
+        "doctor": Entry("doctor", "doctor_command", "Check the file, settings and clients."),
+    },
     "Memories": {
         "add": Entry("writing", "add", "Remember a text."),
         "search": Entry("reading", "search", "Print the memories that answer QUERY best."),
@@ -54,12 +61,14 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "decrypt": Entry("encryption", "decrypt", "Turn the encrypted file into a plain one."),
         "rekey": Entry("encryption", "rekey", "Encrypt the file with another key."),
         "reindex": Entry("memories", "reindex_command", "Give the file other search settings."),
-        "doctor": Entry("doctor", "doctor_command", "Check the file, settings and clients."),
     },
     "This command": {
         "serve": Entry("serving", "serve", "Serve one client over stdio."),
         "demo": Entry("serving", "demo", "Show a real server at work."),
         "completion": Entry("completion", "completion", "Print what completes commands in your shell."),
+    },
+    HIDDEN: {
+        "hook": Entry("hook", "hook", "What a client runs by itself."),
     },
 }
 """Every command, with the line that the help shows of it: a new one is a line here."""
@@ -83,10 +92,6 @@ def main(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is not None:
         return
     if sys.stdin.isatty():
-        click.echo(EXPLAINED.format(command=_own_path()))
+        click.echo(EXPLAINED.format(command=shlex.join(own_command())))
     else:
         ctx.invoke(main.loaded("serve"))
-
-
-def _own_path() -> str:
-    return str(Path(sys.argv[0]).absolute())

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,11 @@ from mcp_memory.errors import ConfigError
 from mcp_memory.keys import Key
 from mcp_memory.store.sqlite.inspection import current
 
-_NONE: Final = "mcp-memory on a terminal says how to connect one"
+_NONE: Final = "connect one: mcp-memory install CLIENT, or --all for those that are there"
+
+
+Name = tuple[str, Path, str]
+"""What tells one entry from another: the client, its file, and the name there."""
 
 
 async def connections(config: Config, key: Key | None, environ: Mapping[str, str]) -> list[Check]:
@@ -31,16 +35,17 @@ async def connections(config: Config, key: Key | None, environ: Mapping[str, str
     found = [one for client in CLIENTS for one in entries(client, places, environ)]
     checks = [_unread(one) for one in found if isinstance(one, ConfigError)]
     # In the home folder a client's own file and that of the project are one.
-    there = list({_key(one): one for one in found if isinstance(one, Entry)}.values())
+    there = list({name_of(one): one for one in found if isinstance(one, Entry)}.values())
     if not there:
         titles = some([client.title for client in CLIENTS], len(CLIENTS))
         return [*checks, warn("clients", f"none of {titles} starts mcp-memory here", _NONE)]
     used = [entry for entry in there if not (entry.off or entry.unknown())]
-    attempts = await _tried(used, config, key, environ)
-    return [*checks, *(_check(entry, attempts.get(_key(entry)), config, environ) for entry in there)]
+    attempts = await tried(used, config, key, environ)
+    return [*checks, *(_check(entry, attempts.get(name_of(entry)), config, environ) for entry in there)]
 
 
-def _key(entry: Entry) -> tuple[str, Path, str]:
+def name_of(entry: Entry) -> Name:
+    """By what the entry is known."""
     return entry.client, entry.file, entry.name
 
 
@@ -48,19 +53,24 @@ def _unread(error: ConfigError) -> Check:
     return warn("clients", str(error), "correct that file, or the client starts none of its servers")
 
 
-async def _tried(
-    used: list[Entry], config: Config, key: Key | None, environ: Mapping[str, str]
-) -> dict[tuple[str, Path, str], Attempt]:
+async def tried(
+    used: Sequence[Entry], config: Config, key: Key | None, environ: Mapping[str, str]
+) -> dict[Name, Attempt]:
     """How each entry went. What would make or migrate a file is started without one: this only looks."""
-    attempts: dict[tuple[str, Path, str], Attempt] = {}
+    attempts: dict[str, Attempt] = {}
 
-    async def tried(entry: Entry) -> None:
-        attempts[_key(entry)] = await attempt(await _target(entry, config, key, environ), environ)
+    async def start(entry: Entry) -> None:
+        attempts[_started(entry)] = await attempt(await _target(entry, config, key, environ), environ)
 
     async with anyio.create_task_group() as tasks:
-        for entry in used:
-            tasks.start_soon(tried, entry)
-    return attempts
+        for entry in {_started(entry): entry for entry in used}.values():
+            tasks.start_soon(start, entry)
+    return {name_of(entry): attempts[_started(entry)] for entry in used}
+
+
+def _started(entry: Entry) -> str:
+    """What several clients start alike, and is tried once."""
+    return json.dumps([entry.command, entry.args, sorted(entry.env.items()), str(entry.cwd)])
 
 
 async def _target(entry: Entry, config: Config, key: Key | None, environ: Mapping[str, str]) -> Target:

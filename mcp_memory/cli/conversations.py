@@ -82,10 +82,20 @@ def extract(config: Config, wanted: Wanted) -> None:
     if not config.llm.model:
         raise ConfigError("no model is configured to decide; set [llm] model (and base_url), see config.example.toml")
     with _progress() as tell:
-        click.echo(anyio.run(_extracted, config, wanted, tell))
+        click.echo(anyio.run(extracted, config, wanted, tell))
 
 
-async def _extracted(config: Config, wanted: Wanted, tell: Tell) -> str:
+async def say_nothing(done: int, parts: int) -> None:
+    """Nobody looks at how many parts are read."""
+    del done, parts
+
+
+async def extracted(config: Config, wanted: Wanted, tell: Tell = say_nothing) -> str:
+    """What became of a transcript.
+
+    Raises:
+        McpMemoryError: as for `extract`.
+    """
     async with open_app(config) as app:
         messages = transcripts.parse(wanted.transcript, app.zone, wanted.format)
         by = origin("extract")
@@ -97,10 +107,6 @@ async def _extracted(config: Config, wanted: Wanted, tell: Tell) -> str:
 @contextmanager
 def _progress() -> Generator[Tell]:
     """Shows how many parts are read, where somebody looks at it."""
-
-    async def say_nothing(done: int, parts: int) -> None:
-        del done, parts
-
     if not sys.stderr.isatty():
         yield say_nothing
         return

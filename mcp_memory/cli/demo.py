@@ -1,5 +1,6 @@
 """`mcp-memory demo`: a client talks to the real server over stdio, on a database that is gone afterwards."""
 
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from mcp import Client, StdioServerParameters
 from mcp.types import TextContent
 
+from mcp_memory.cli.own import own_command
 from mcp_memory.errors import McpMemoryError
 
 _FACTS = (
@@ -30,7 +32,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory(prefix="mcp-memory-demo-") as folder:
         (Path(folder) / "config.toml").touch()
         anyio.run(_demo, Path(folder))
-    click.echo("\nThat was the real server, over stdio. Connect a client: mcp-memory (on a terminal) says how.")
+    click.echo(f"\nThat was the real server, over stdio. Connect a client: {shlex.join(own_command())} install CLIENT")
 
 
 async def _demo(folder: Path) -> None:

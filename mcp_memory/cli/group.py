@@ -17,6 +17,10 @@ INTERRUPTED: Final = 130
 """The exit code after Ctrl-C: 128 and the number of the signal."""
 
 
+HIDDEN: Final = ""
+"""The heading of commands that nobody types: neither the help nor the completion shows them."""
+
+
 class Entry(NamedTuple):
     """A command that is not loaded yet: the module of `mcp_memory.cli` that has it, under what name, and its line."""
 
@@ -54,6 +58,8 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of all, by heading, with nothing loaded."""
         for heading, listed in self.entries.items():
+            if heading == HIDDEN:
+                continue
             with formatter.section(heading):
                 formatter.write_dl([(name, entry.line) for name, entry in listed.items()])
 
@@ -61,7 +67,9 @@ class Commands(click.Group):
         """Names that begin so, with nothing loaded."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
-        return [CompletionItem(name, help=one.line) for name, one in self._all.items() if name.startswith(incomplete)]
+        shown = [listed for heading, listed in self.entries.items() if heading != HIDDEN]
+        every = [(name, entry.line) for listed in shown for name, entry in listed.items()]
+        return [CompletionItem(name, help=line) for name, line in every if name.startswith(incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what it raises on purpose becomes one line on stderr and an exit code."""

@@ -2,7 +2,20 @@
 
 from typing import Final
 
-from mcp_memory.clients import claude_code, claude_desktop, codex, cursor, gemini, vscode, windsurf
+from mcp_memory.clients import (
+    claude_code,
+    claude_desktop,
+    cline,
+    codex,
+    copilot,
+    cursor,
+    gemini,
+    goose,
+    opencode,
+    vscode,
+    windsurf,
+    zed,
+)
 from mcp_memory.clients.base import Client
 
 CLIENTS: Final[tuple[Client, ...]] = (
@@ -11,6 +24,11 @@ CLIENTS: Final[tuple[Client, ...]] = (
     cursor.CLIENT,
     vscode.CLIENT,
     windsurf.CLIENT,
+    zed.CLIENT,
     codex.CLIENT,
     gemini.CLIENT,
+    copilot.CLIENT,
+    cline.CLIENT,
+    opencode.CLIENT,
+    goose.CLIENT,
 )

@@ -1,16 +1,15 @@
 """Which entries of the clients' configurations start mcp-memory. Files are read here and never written."""
 
-import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from mcp_memory.clients.base import Client, Folders, KeyPath
+from mcp_memory.clients import formats
+from mcp_memory.clients.base import Client, Folders, Format, KeyPath, Place
 from mcp_memory.errors import ConfigError
 from mcp_memory.models import Value
 
@@ -23,8 +22,6 @@ _OTHERS: Final = frozenset({"npx", "npm", "pnpm", "yarn", "bunx"})
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 _UNKNOWN: Final = re.compile(r"\$\{[^}]*\}")
-_COMMENT: Final = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_LAST_COMMA: Final = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
 
 
 class _Server(Value):
@@ -39,11 +36,14 @@ class _Server(Value):
 class Entry(Value):
     """An entry called `name` in `file` that starts mcp-memory, `off` if the client is told not to use it.
 
-    `command`, `args`, `env` and `cwd` are as the client would use them, its variables replaced.
+    `keys` lead to the table that it stands in. `command`, `args`, `env` and `cwd` are as the client would use them,
+    its variables replaced.
     """
 
     client: str
     file: Path
+    place: Place
+    keys: KeyPath
     name: str
     command: str
     args: tuple[str, ...]
@@ -75,34 +75,48 @@ def entries(client: Client, folders: Folders, environ: Mapping[str, str]) -> Ite
             except ConfigError as error:
                 yield error
                 continue
-            for keys in place.keys:
-                for name, table in _servers(whole, keys):
-                    entry = _entry(client, file, name, table, folders, environ)
-                    if entry is not None:
-                        yield entry
+            yield from found_in(whole, client, place, file, folders, environ)
 
 
-def _entry(
-    client: Client, file: Path, name: str, table: Mapping[str, Any], folders: Folders, environ: Mapping[str, str]
-) -> Entry | None:
+def found_in(
+    whole: object, client: Client, place: Place, file: Path, folders: Folders, environ: Mapping[str, str]
+) -> Iterator[Entry]:
+    """Every entry that starts mcp-memory in `whole`, which is what `file` holds."""
     known = {**environ, "userHome": str(folders.home), "workspaceFolder": str(folders.project)}
+    for pattern in place.keys:
+        for keys, servers in formats.tables(whole, pattern):
+            for name, table in servers.items():
+                server = _server(client, table)
+                if server is None:
+                    continue
+                command = _filled(server.command, known)
+                args = tuple(_filled(one, known) for one in server.args)
+                if starts_memory(command, args):
+                    yield Entry(
+                        client=client.title,
+                        file=file,
+                        place=place,
+                        keys=keys,
+                        name=name,
+                        command=command,
+                        args=args,
+                        env={key: _filled(value, known) for key, value in server.env.items()},
+                        cwd=folders.home / _filled(server.cwd or "", known),
+                        off=table.get("disabled") is True or table.get("enabled") is False,
+                    )
+
+
+def _server(client: Client, table: object) -> _Server | None:
+    """What an entry starts; None if it is none."""
+    if not isinstance(table, Mapping):
+        return None
+    fields = cast("Mapping[str, Any]", table)
+    command, *args = client.shape.words(fields)
+    given = {"command": command, "args": args, "env": fields.get(client.shape.env), "cwd": fields.get("cwd")}
     try:
-        server = _Server.model_validate({key: table[key] for key in _Server.model_fields if table.get(key) is not None})
+        return _Server.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError:
         return None
-    command, args = _filled(server.command, known), tuple(_filled(one, known) for one in server.args)
-    if not starts_memory(command, args):
-        return None
-    return Entry(
-        client=client.title,
-        file=file,
-        name=name,
-        command=command,
-        args=args,
-        env={key: _filled(value, known) for key, value in server.env.items()},
-        cwd=folders.home / _filled(server.cwd or "", known),
-        off=table.get("disabled") is True or table.get("enabled") is False,
-    )
 
 
 def starts_memory(command: str, args: Sequence[str]) -> bool:
@@ -124,36 +138,12 @@ def starts_memory(command: str, args: Sequence[str]) -> bool:
     return False
 
 
-def _servers(whole: Mapping[str, Any], keys: KeyPath) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every table below the table that `keys` lead to, with its name."""
-    tables = [whole]
-    for key in keys:
-        inner = [value for one in tables for name, value in one.items() if key in {name, "*"}]
-        tables = [cast("Mapping[str, Any]", value) for value in inner if isinstance(value, dict)]
-    for table in tables:
-        for name, value in table.items():
-            if isinstance(value, dict):
-                yield name, cast("Mapping[str, Any]", value)
-
-
-def _read(file: Path, form: Literal["json", "toml"]) -> Mapping[str, Any]:
+def _read(file: Path, form: Format) -> object:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        match form:
-            case "json":
-                read: object = json.loads(_plain(text)) if text.strip() else {}
-            case "toml":
-                read = tomllib.loads(text)
+        return formats.parse(form, file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{file}: cannot be read ({' '.join(str(reason).split())})") from error
-    return cast("Mapping[str, Any]", read) if isinstance(read, dict) else {}
-
-
-def _plain(text: str) -> str:
-    """JSON without the comments and last commas that editors allow in theirs; lines stay lines."""
-    bare = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
-    return _LAST_COMMA.sub(lambda match: match[1] or " ", bare)
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
