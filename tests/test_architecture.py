@@ -24,6 +24,7 @@ LAYERS = (
     ("clients",),
     ("endpoint",),
     ("ranking",),
+    ("store.importance",),
     ("store.base",),
     ("store.ephemeral", "store.sqlite"),
     ("embed.base",),

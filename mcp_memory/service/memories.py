@@ -31,6 +31,7 @@ from mcp_memory.service.outcomes import (
     Undone,
     Updated,
 )
+from mcp_memory.service.profile import Profile, Profiles
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
@@ -77,6 +78,7 @@ class MemoryService:
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
         self.forgetting = Forgetting(store, clock)
         self.retention = Retention(store, clock)
+        self.profiles = Profiles(store, self._searcher, clock, min_score)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.
@@ -277,6 +279,10 @@ class MemoryService:
                     best[hit.memory.id] = hit
         ordered = sorted(best.values(), key=lambda hit: hit.score, reverse=True)
         return tuple(hit.memory for hit in ordered[:limit])
+
+    async def profile(self, user: str, max_tokens: int, about: str | None = None) -> Profile:
+        """The digest of what is known of `user` that goes into a prompt; see `Profiles.profile`."""
+        return await self.profiles.profile(user, max_tokens, about)
 
     def scope(
         self,

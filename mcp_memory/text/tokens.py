@@ -15,6 +15,9 @@ from typing import Final
 
 from mcp_memory.text.patterns import Pattern
 
+UNDERCOUNT: Final = 0.05
+"""What the tokens of a text may be more than its estimate: a budget that is to hold needs so much of it in hand."""
+
 _WORD: Final = Pattern("'?[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]+")
 _INNER_CAPITAL: Final = Pattern("(?<=[A-Za-z])[A-Z]")
 _TWICE_ACCENTED: Final = Pattern("[\u0300-\u036f\u1e00-\u1eff]")
