@@ -23,6 +23,7 @@ from mcp_memory.sections import (
     EndpointConfig,
     ExtractionConfig,
     LlmConfig,
+    ProfileConfig,
     RetentionConfig,
     SearchConfig,
     SecretsConfig,
@@ -82,6 +83,7 @@ class Config(Value):
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
+    profile: ProfileConfig = ProfileConfig()
     retention: RetentionConfig = RetentionConfig()
     encryption: EncryptionConfig = EncryptionConfig()
 
