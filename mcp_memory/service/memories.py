@@ -15,6 +15,7 @@ from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.completion import Completions
 from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
 from mcp_memory.service.forgetting import Forgetting
@@ -79,6 +80,7 @@ class MemoryService:
         self.forgetting = Forgetting(store, clock)
         self.retention = Retention(store, clock)
         self.profiles = Profiles(store, self._searcher, clock, min_score)
+        self.completions = Completions(store, clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.
