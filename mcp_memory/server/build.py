@@ -31,6 +31,10 @@ TOOLS: Final[Mapping[str, ToolSpec]] = {
 }
 
 _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
+MOST_INSTRUCTIONS: Final = 2_048
+MOST_BRIEF: Final = 1_024
+"""Bytes of the instructions, which clients cut behind the first, and of the profile in them."""
+
 _HOUR_MS: Final = 3_600_000
 _BREATH: Final = 0.05
 """Seconds between the first reply and the opening of the store. The SDK writes stdout in a thread, step by step, and
@@ -52,6 +56,7 @@ class MemoryServer(MCPServer[Serving]):
         identity: Identity,
         lifespan: Callable[[MCPServer[Serving]], AbstractAsyncContextManager[Serving]],
         replied: anyio.Event,
+        brief: str,
     ) -> None:
         self._tools = {name: make_tool(TOOLS[name], show_user=identity.shown) for name in config.tool_names()}
         self._identity = identity
@@ -61,7 +66,7 @@ class MemoryServer(MCPServer[Serving]):
             name="mcp-memory",
             title="Memory",
             version=__version__,
-            instructions=prompts.load(_INSTRUCTIONS[config.extraction.mode]),
+            instructions="\n\n".join(filter(None, (_guidance(config), brief))),
             tools=list(self._tools.values()),
             lifespan=lifespan,
             log_level=_LEVELS[config.log_level],
@@ -146,10 +151,18 @@ class MemoryServer(MCPServer[Serving]):
             await self._lowlevel_server.run(AnsweredStream(read, write), noticed, options)
 
 
+def room_for_brief(config: Config) -> int:
+    """How many bytes of profile the instructions may have, so that they stay within their limit."""
+    return min(MOST_BRIEF, MOST_INSTRUCTIONS - len(_guidance(config).encode()) - len("\n\n"))
+
+
 def build_server(
-    config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app
+    config: Config, open_: Callable[[Config], AbstractAsyncContextManager[App]] = open_app, brief: str = ""
 ) -> MemoryServer:
-    """The server of `config`. Its store is opened after the first reply over stdio, or by the first call."""
+    """The server of `config`, with `brief` at the end of its instructions.
+
+    Its store is opened after the first reply over stdio, or by the first call.
+    """
     identity = identity_of(config)
     replied = anyio.Event()
 
@@ -163,9 +176,13 @@ def build_server(
             yield Serving(app, identity, Unanswered())
             tasks.cancel_scope.cancel()
 
-    server = MemoryServer(config, identity, lifespan, replied)
+    server = MemoryServer(config, identity, lifespan, replied, brief)
     resources.add_resources(server, identity)
     return server
+
+
+def _guidance(config: Config) -> str:
+    return prompts.load(_INSTRUCTIONS[config.extraction.mode])
 
 
 async def _warm_up(app: App, replied: anyio.Event) -> None:

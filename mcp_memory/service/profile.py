@@ -26,7 +26,7 @@ LEAST: Final = 100
 MOST: Final = 100_000
 """Budgets in tokens: below the first, the frame would leave no place for a memory."""
 HITS: Final = 100
-MISSES: Final = 20
+MISSES: Final = 40
 """After so many memories in a row that do not fit, it is full."""
 PIECE: Final = 64
 """So many memories are read at once."""
