@@ -1,6 +1,6 @@
 """What a profile of 10,000 memories costs, and how much of its budget it uses: `python -m benchmarks.profile --help`.
 
-With the vocabularies that `benchmarks.vocabularies` names, the tokens are those of real tokenizers besides our estimate.
+With the vocabularies that `benchmarks.vocabularies` names, real tokenizers count besides our estimate.
 """
 
 import argparse
@@ -78,10 +78,7 @@ async def timed(service: MemoryService, user: str, budget: int, about: str | Non
 async def measure(database: Path, count: int, rounds: int, real: Mapping[str, Callable[[str], int]]) -> None:
     async with open_app(Config(database=str(database))) as app:
         service = await app.service()
-        columns = (
-            f"{'kind':8} {'budget':>6} {'shown':>5} {'estimate':>8} {'median ms':>9} {'least ms':>8} {'about ms':>8}"
-        )
-        print(columns, *real)
+        print("kind     budget shown estimate median ms least ms about ms", *real)
         for kind in KINDS:
             about = " ".join(statements(kind, 1)[0].split()[:6])
             await service.profile(kind, BUDGETS[0], about)  # loads the vectors
@@ -122,7 +119,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="of every figure (default: 20)")
     parser.add_argument("--vocabularies", type=Path, help="the folder that benchmarks.vocabularies tells how to get")
     asked = parser.parse_args()
-    real = counters(asked.vocabularies) if asked.vocabularies else {}
+    real: Mapping[str, Callable[[str], int]] = counters(asked.vocabularies) if asked.vocabularies else {}
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "memory.db"
         asyncio.run(_filled(database, asked.memories))

@@ -26,6 +26,8 @@ LEAST: Final = 100
 MOST: Final = 100_000
 """Budgets in tokens: below the first, the frame would leave no place for a memory."""
 HITS: Final = 100
+PER_HIT: Final = 20
+"""Of what is asked about, so many hits are looked for at most, and no more than one for so many tokens."""
 MISSES: Final = 40
 """After so many memories in a row that do not fit, it is full."""
 PIECE: Final = 64
@@ -79,7 +81,7 @@ class Profiles:
         user, now = guard.user(user), self._clock.now()
         if not LEAST <= max_tokens <= MOST:
             raise InvalidInput(f"max_tokens must be {LEAST} to {MOST:,}, not {max_tokens}")
-        hits = await self._hits(user, about, now) if about is not None else None
+        hits = await self._hits(user, about, max_tokens, now) if about is not None else None
         best = await self._store.foremost(user, now, max_tokens + PIECE)
         said = _Said(self._searcher.analyzer, self._reader)
         choice = _Choice(said, max_tokens, max_bytes, {hit.row for hit in hits or ()})
@@ -94,8 +96,9 @@ class Profiles:
             choice.offer(hit)
         return choice.closed(best, asked=about is not None)
 
-    async def _hits(self, user: str, about: str, now: int) -> list[Memory]:
-        wanted = Search(query=guard.query(about), limit=HITS, scope=Filter(now=now), min_score=self._min_score)
+    async def _hits(self, user: str, about: str, max_tokens: int, now: int) -> list[Memory]:
+        limit = min(HITS, max_tokens // PER_HIT)
+        wanted = Search(query=guard.query(about), limit=limit, scope=Filter(now=now), min_score=self._min_score)
         return [hit.memory for hit in (await self._searcher.search(user, wanted)).hits]
 
     async def _read(self, user: str, rows: Sequence[int], now: int, choice: "_Choice") -> AsyncGenerator[Memory]:
