@@ -16,6 +16,7 @@ from benchmarks.statements import KINDS, statements
 from mcp_memory.app import open_app
 from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput
+from mcp_memory.extraction.recalled import without_recalled
 from mcp_memory.guard import Fields
 from mcp_memory.models import AddOperation, LeftOut, Memory, Origin
 from mcp_memory.service import MemoryService
@@ -198,6 +199,15 @@ async def test_what_is_asked_about_takes_half_of_the_place_before_all_others(clo
     assert [group.kind for group in nothing.groups] == ["pinned", "keyed"]
     with pytest.raises(InvalidInput, match="no letters or digits"):
         await service.profile("alice", 200, "!?")
+
+
+async def test_a_profile_in_a_conversation_is_not_learnt_a_second_time(clock: FakeClock) -> None:
+    service = MemoryService(EphemeralStore(), clock)
+    await fill(service, statements("english", 40))
+    await add(service, "Has a list\n# of things\n- and more", pinned=True)
+    for made in [await service.profile("alice", 300, about) for about in (None, "hotels", "zeppelin")]:
+        assert without_recalled(f"Hello.\n{view.text(made)}\nBye.").split() == ["Hello.", "Bye."]
+        assert without_recalled(json.dumps(view.structured(made))).strip() == ""
 
 
 @pytest.mark.parametrize("tokens", [99, 100_001, -1])
