@@ -32,6 +32,10 @@ OPENAI: Final = "openai/"
 BULK_TIMEOUT: Final = 60.0
 """Seconds that many vectors at once may take at least, while nobody waits for a reply."""
 
+BRIEF_TOKENS: Final = 600
+BRIEF_WAIT: Final = 0.1
+"""Seconds that the start may wait for another process to let the file be read."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -203,6 +207,29 @@ async def reindex_store(config: Config, tell: "Tell") -> Reindexed:
             stack.push_async_callback(embedder.aclose)
         wanted = FileSettings(languages=config.search.languages, model=model_of(settings))
         return await reindex(store, embedder, wanted, tell, min(settings.batch, BATCH))
+
+
+async def brief(config: Config, most: int) -> str:
+    """The profile that stands in a server's instructions, at most `most` bytes long in UTF-8; empty where none shall.
+
+    A client waits meanwhile: it is left out where there is no file yet, or where that is encrypted, waits for a newer
+    schema or cannot be read at once.
+    """
+    encryption = config.encryption
+    locked = encryption.key_env or encryption.key_command or encryption.keyring
+    if not config.profile.in_instructions or config.identity != "fixed" or config.ephemeral or locked:
+        return ""
+    from mcp_memory.store.sqlite.glance import open_glance
+
+    tokens = min(config.profile.max_tokens, BRIEF_TOKENS)
+    try:
+        async with open_glance(config.path(), BRIEF_WAIT) as store:
+            service = MemoryService(store, SystemClock())
+            made = await service.profiles.profile(config.user, tokens, max_bytes=most)
+    except McpMemoryError as error:
+        _log.info("the instructions have no profile: %s", error)
+        return ""
+    return made.text if made.groups else ""
 
 
 def rewrite_store(config: Config, old: keys.Key | None, new: keys.Key | None) -> Rewritten:

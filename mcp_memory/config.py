@@ -24,6 +24,7 @@ from mcp_memory.sections import (
     EndpointConfig,
     ExtractionConfig,
     LlmConfig,
+    ProfileConfig,
     RetentionConfig,
     SearchConfig,
     SecretsConfig,
@@ -84,6 +85,7 @@ class Config(Value):
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
+    profile: ProfileConfig = ProfileConfig()
     retention: RetentionConfig = RetentionConfig()
     encryption: EncryptionConfig = EncryptionConfig()
 

@@ -144,6 +144,15 @@ class ExtractionConfig(Value):
             raise ValueError(str(error)) from error
 
 
+class ProfileConfig(Value):
+    """The digest of a user's memories that goes into a prompt."""
+
+    max_tokens: int = Field(default=1000, ge=100, le=100_000, description="What a profile takes at most, in tokens.")
+    in_instructions: bool = Field(
+        default=False, description="Whether a short one, of 1 KB at most, stands in the server's instructions."
+    )
+
+
 class RetentionConfig(Value):
     """How long the past is kept. What expires is swept in any case."""
 

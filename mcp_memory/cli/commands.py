@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "show": Entry("reading", "show", "Show one memory, by its id or key."),
         "edit": Entry("writing", "edit", "Change a memory in your editor."),
         "delete": Entry("writing", "delete", "Delete memories; undo brings them back."),
+        "profile": Entry("profile", "profile", "Print what is known of a user, for a prompt."),
         "stats": Entry("reading", "stats", "Count memories by topic, agent and age."),
         "extract": Entry("conversations", "extract_command", "Turn a transcript into memories."),
         "optimize": Entry("optimizing", "optimize_command", "Merge memories that say the same."),

@@ -28,7 +28,8 @@ _LINE: Final = Pattern(
     r"|Close to it:$|\d+ revisions:$|made by \S"
     r"|v\d+ [a-z]+ \d{4}-\d\d-\d\d "
     r"|\d+ more left out: |More with cursor \S+$|Nothing was left to put back\.$"
-    r"|Note: (?:searched (?:for|by) |only the first \d+ words|limit \d+ was lowered))"
+    r"|No memory to show\.$|Note: (?:nothing was found on what was asked$"
+    r"|searched (?:for|by) |only the first \d+ words|limit \d+ was lowered))"
 )
 """A line that stands below a headline."""
 _OPENING_LINE: Final = Pattern(rf"{_DECORATION}{OPENING}[*_`]*\s*")

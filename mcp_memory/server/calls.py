@@ -40,14 +40,17 @@ class Call:
         self.origin = _origin(ctx, tool, self._serving.app)
 
     async def announce(self, memory_ids: Iterable[str]) -> None:
-        """Tell subscribers that these memories changed: a URI only, which carries the user where there are many.
+        """Tell subscribers that these memories changed, and with them the profile: URIs only.
+
+        A URI carries the user where there are many.
 
         It fails no call that has written: the SDK's bus only queues events, and logs what goes wrong with a subscriber.
         """
-        written = list(memory_ids)
+        written, identity = list(memory_ids), self._serving.identity
         for memory_id in written:
-            await self._ctx.notify_resource_updated(self._serving.identity.uri(self.user, memory_id))
+            await self._ctx.notify_resource_updated(identity.uri(self.user, memory_id))
         if written:
+            await self._ctx.notify_resource_updated(identity.uri_of_profile(self.user))
             await self._ctx.notify_resources_changed()
 
 

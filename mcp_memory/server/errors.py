@@ -21,7 +21,7 @@ def tool_error(tool: str, error: ToolError) -> ToolError:
         case ValidationError() as invalid:
             return ToolError(f"Invalid arguments for {tool}: {_validation(invalid)}")
         case McpMemoryError() as own:
-            return ToolError(_one_line(str(own)))
+            return ToolError(one_line(str(own)))
         case _:
             return error
 
@@ -29,8 +29,8 @@ def tool_error(tool: str, error: ToolError) -> ToolError:
 def resource_error(error: McpMemoryError) -> ResourceError:
     """What the reader of a resource is told."""
     if isinstance(error, NotFound | InvalidInput):
-        return ResourceNotFoundError(_one_line(str(error)))
-    return ResourceError(_one_line(str(error)))
+        return ResourceNotFoundError(one_line(str(error)))
+    return ResourceError(one_line(str(error)))
 
 
 def unasked(tool: str, error: MCPError) -> ToolError:
@@ -44,6 +44,11 @@ def unasked(tool: str, error: MCPError) -> ToolError:
 def unknown_tool(name: str, known: Iterable[str]) -> ToolError:
     """There is no tool of that name here."""
     return ToolError(f"No tool {guard.shown(name)} here{_nearest(name, list(known))}")
+
+
+def unknown_prompt(name: str, known: Iterable[str]) -> ToolError:
+    """There is no prompt of that name here."""
+    return ToolError(f"No prompt {guard.shown(name)} here{_nearest(name, list(known))}")
 
 
 def unknown_arguments(tool: str, given: Mapping[str, Any], known: Iterable[str]) -> ToolError | None:
@@ -79,7 +84,7 @@ def _carried(value: object) -> bool:
 def _validation(invalid: ValidationError) -> str:
     errors = invalid.errors(include_url=False, include_context=False, include_input=False)
     told = dict.fromkeys(f"{_place(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors)
-    return _one_line("; ".join(list(told)[:_SHOWN]))
+    return one_line("; ".join(list(told)[:_SHOWN]))
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
@@ -93,6 +98,6 @@ def _nearest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """`message` as one line that a reply can carry: the name of a file may hold bytes that are no text."""
     return " ".join(message.encode(errors="replace").decode().split())

@@ -21,6 +21,9 @@ class Identity(Protocol):
     memory_uri: str
     """The template of a memory's resource URI."""
 
+    profile_uri: str
+    """The URI of the user's profile, a template where callers name the user."""
+
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """`arguments` with the user of this call in them.
 
@@ -33,12 +36,17 @@ class Identity(Protocol):
         """The resource URI of one memory."""
         ...
 
+    def uri_of_profile(self, user: str) -> str:
+        """The resource URI of a user's profile."""
+        ...
+
 
 class FixedIdentity:
     """Every call is for the user named at launch."""
 
     shown = False
     memory_uri = "memory://memories/{memory_id}"
+    profile_uri = "memory://profile"
 
     def __init__(self, user: str) -> None:
         self._user = user
@@ -57,12 +65,18 @@ class FixedIdentity:
         del user
         return f"memory://memories/{quote(memory_id, safe='')}"
 
+    def uri_of_profile(self, user: str) -> str:
+        """The URI without a user."""
+        del user
+        return self.profile_uri
+
 
 class ArgumentIdentity:
     """The calling product names the user in every call: it is trusted to know."""
 
     shown = True
     memory_uri = "memory://users/{user_id}/memories/{memory_id}"
+    profile_uri = "memory://users/{user_id}/profile"
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """`arguments` as given."""
@@ -71,6 +85,10 @@ class ArgumentIdentity:
     def uri(self, user: str, memory_id: str) -> str:
         """The URI with the user in it."""
         return f"memory://users/{quote(user, safe='')}/memories/{quote(memory_id, safe='')}"
+
+    def uri_of_profile(self, user: str) -> str:
+        """The URI with the user in it."""
+        return f"memory://users/{quote(user, safe='')}/profile"
 
 
 def identity_of(config: Config) -> Identity:

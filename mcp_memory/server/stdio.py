@@ -11,9 +11,9 @@ from typing import Final, NoReturn
 
 import anyio
 
-from mcp_memory.app import App, open_app
+from mcp_memory.app import App, brief, open_app
 from mcp_memory.config import Config
-from mcp_memory.server.build import build_server
+from mcp_memory.server.build import build_server, room_for_brief
 
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -39,7 +39,8 @@ async def _serve(config: Config) -> None:
                 ending.now()
 
     with anyio.CancelScope() as scope, ending.on_signals(scope):
-        await build_server(config, opened).run_stdio_async()
+        known = await brief(config, room_for_brief(config))
+        await build_server(config, opened, known).run_stdio_async()
 
 
 class _Ending:

@@ -16,6 +16,7 @@ from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.completion import Completions
 from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
 from mcp_memory.service.forgetting import Forgetting
@@ -32,6 +33,7 @@ from mcp_memory.service.outcomes import (
     Updated,
 )
 from mcp_memory.service.overview import Overview
+from mcp_memory.service.profile import Profile, Profiles
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
@@ -81,6 +83,8 @@ class MemoryService:
         self.forgetting = Forgetting(store, clock)
         self.overview = Overview(store, clock)
         self.retention = Retention(store, clock)
+        self.profiles = Profiles(store, self._searcher, clock, min_score)
+        self.completions = Completions(store, clock)
 
     @cached_property
     def optimizer(self) -> "Optimizer":
@@ -288,6 +292,10 @@ class MemoryService:
                     best[hit.memory.id] = hit
         ordered = sorted(best.values(), key=lambda hit: hit.score, reverse=True)
         return tuple(hit.memory for hit in ordered[:limit])
+
+    async def profile(self, user: str, max_tokens: int, about: str | None = None) -> Profile:
+        """The digest of what is known of `user` that goes into a prompt; see `Profiles.profile`."""
+        return await self.profiles.profile(user, max_tokens, about)
 
     def scope(
         self,

@@ -31,6 +31,7 @@ from mcp_memory.models import (
     Value,
     Vector,
 )
+from mcp_memory.store.importance import Foremost
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -294,6 +295,13 @@ class Store(Protocol):
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories whose `row` is in `at`, by row."""
+        ...
+
+    async def foremost(self, user: str, now: int, limit: int) -> Foremost:
+        """At most `limit` living memories: pinned ones, then those with a key, then all others, each by `importance`.
+
+        Of equally important ones the newest stands first.
+        """
         ...
 
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:

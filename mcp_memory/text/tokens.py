@@ -1,11 +1,11 @@
 """How many tokens a text takes, estimated without a model's vocabulary.
 
-The weights rest on counts made with `tiktoken` of the Universal Declaration of Human Rights in 29 languages, messages
-of programs in ten, and dialogues, memories, Markdown, Python and JSON. They follow cl100k_base, which outside English
-takes a quarter to five times more tokens than o200k_base and its like. Against it the estimate of a whole collection
-was from 2 % too low to a third too high in English, German, French, Spanish, Italian, Polish, Russian, Arabic, Chinese
-and Japanese, and at most 10 % too low in other languages. Pages of 1,500 characters vary more: the lowest in the
-languages named was 6 % too low, one in twenty 3 %; and one sentence alone can be 15 % too low.
+The weights rest on counts of the Universal Declaration of Human Rights in 29 languages, messages of programs in ten,
+and dialogues, memories, Markdown, Python and JSON: first by `tiktoken` with cl100k_base, then, for memories in English,
+German and Chinese and in the words of programs, also with o200k_base and by the public tokenizers of Claude and
+DeepSeek. Of passages of 200 tokens and more of these kinds the estimate was from 3 % too low to a half too high by the
+one that counts most, and up to twice as much by the others: o200k_base and DeepSeek take far fewer for Chinese. One
+sentence alone can be 15 % too low, and in other languages a text up to 10 %. `benchmarks/vocabularies.py` counts.
 """
 
 from collections import Counter
@@ -14,6 +14,9 @@ from math import ceil
 from typing import Final
 
 from mcp_memory.text.patterns import Pattern
+
+UNDERCOUNT: Final = 0.05
+"""What the tokens of a text may be more than its estimate: a budget that is to hold needs so much of it in hand."""
 
 _WORD: Final = Pattern("'?[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]+")
 _INNER_CAPITAL: Final = Pattern("(?<=[A-Za-z])[A-Z]")
@@ -33,13 +36,17 @@ _COMMON: Final = frozenset(
 _ENGLISH_FROM: Final = 0.15
 """The share of them among the words of a text from which it is taken for plain English."""
 
-_ENGLISH: Final = (0, 1, 1, 1.05, 1.05, 1.05, 1.1, 1.1, 1.2, 1.3, 1.35, 1.4, 1.5, 1.6, 1.8, 2.2, 2.6)
+_ENGLISH: Final = (0, 1, 1, 1.05, 1.1, 1.1, 1.15, 1.15, 1.25, 1.35, 1.4, 1.45, 1.55, 1.6, 1.8, 2.2, 2.6)
 """Tokens of a word of English, by its letters; each letter more adds `_LETTER`."""
-_FOREIGN: Final = (0, 1, 1, 1, 1, 1.2, 1.4, 1.6, 1.85, 2.1, 2.4, 2.6, 2.8, 3.0, 3.25, 3.5, 3.8)
+_FOREIGN: Final = (0, 1, 1, 1, 1, 1.2, 1.4, 1.7, 2.05, 2.4, 2.9, 3.1, 3.35, 3.6, 3.9, 4.2, 4.55)
 """Tokens of a word of any other language in Latin letters, apart from its hard letters."""
 _LETTER: Final = 0.3
 _HARD: Final = Pattern(r"[JKZjkz\u00c0-\u024f]|([a-z])\1")
 """Letters that seldom join others to a token outside English: one token more each."""
+
+_NAME: Final = Pattern("(?<=[a-z,(] )[A-Z][a-z]{4,}")
+"""What is likely a name, or a noun of German: it takes as much as a foreign word, and `_RARE` tokens more."""
+_RARE: Final = 0.75
 
 _SCRIPTS: Final = (
     (Pattern("[\u0410-\u044f\u0401\u0451]+"), 0.6),  # Russian
@@ -74,6 +81,9 @@ def _latin(text: str) -> float:
     foreign = max(0.0, 1.0 - common / len(words) / _ENGLISH_FROM)
     lengths = Counter(map(len, words))
     total = sum(count * _weight(_ENGLISH, length) for length, count in lengths.items()) * (1 - foreign)
+    names = _NAME.findall(text)
+    total += (1 - foreign) * sum(_weight(_FOREIGN, len(name)) - _weight(_ENGLISH, len(name)) for name in names)
+    total += _RARE * len(names)
     if foreign:
         total += sum(count * _weight(_FOREIGN, length) for length, count in lengths.items()) * foreign
         total += len(_HARD.findall(text)) * foreign

@@ -203,6 +203,7 @@ async def everything(store: Store, user: str, known: Known, now: int = NOW) -> d
         "past_candidates": _rows(
             [seen(await store.past_candidates(user, query, scope), len(query)) for query, scope in queries]
         ),
+        "foremost": _some([best if (best := await store.foremost(user, now, 1_000)).total else None]),
         "living": sorted((await store.living(user, list(known.rows), now)).items()),
         "past": sorted((await store.past(user, list(known.rows), now)).items()),
         "revisions": [told(one, ids) for revisions in held for one in revisions],

@@ -39,6 +39,7 @@ from mcp_memory.store.ephemeral.shelf import (
     lives,
     obsolete,
 )
+from mcp_memory.store.importance import Foremost, rank
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -110,6 +111,12 @@ class EphemeralStore:
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories at these rows, by row."""
         return {memory.row: memory for memory in self._living(user, now) if memory.row in set(at)}
+
+    async def foremost(self, user: str, now: int, limit: int) -> Foremost:
+        """The most important living memories."""
+        living = sorted(self._living(user, now), key=rank, reverse=True)
+        firm = sum(memory.pinned or memory.key is not None for memory in living[:limit])
+        return Foremost(rows=tuple(memory.row for memory in living[:limit]), firm=firm, total=len(living))
 
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
         """The superseded wordings at these revisions, by their seq."""

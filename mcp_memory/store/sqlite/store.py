@@ -28,7 +28,8 @@ from mcp_memory.models import (
     Vector,
 )
 from mcp_memory.store.base import UNCHOSEN, Backups, Census, Due, FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import overview, retention, rows, salvage
+from mcp_memory.store.importance import Foremost
+from mcp_memory.store.sqlite import importance, overview, retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
 from mcp_memory.store.sqlite.connection import (
@@ -187,6 +188,10 @@ class SqliteStore:
         if index:
             index.remember(living.values(), seq)
         return living
+
+    async def foremost(self, user: str, now: int, limit: int) -> Foremost:
+        """The most important living memories."""
+        return await importance.foremost(self._reader, user, now, limit)
 
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
         """The superseded wordings at these revisions, by their seq."""

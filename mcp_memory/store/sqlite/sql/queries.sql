@@ -212,6 +212,20 @@ JOIN json_each(:rows) AS j ON j.value BETWEEN 0 AND 0xffffffff
 JOIN memories AS m ON m.row_id = (u.number << 32 | j.value)
 WHERE u.name = :user AND {living}
 
+-- name: foremost
+-- Rows alone, as one text: what is shown of them is read by `living`. The order is that of the index
+-- memories_by_importance, and the numbers in it are those of `store.importance`.
+SELECT json_group_array(row) AS rows, coalesce(sum(firm), 0) AS firm, (
+    SELECT count(*) FROM users AS u JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
+    WHERE u.name = :user AND {living}) AS total
+FROM (
+    SELECT m.row_id & 0xffffffff AS row, m.pinned <> 0 OR m.key IS NOT NULL AS firm
+    FROM users AS u JOIN memories AS m ON m.user = u.number
+    WHERE u.name = :user AND {living}
+    ORDER BY m.pinned DESC, m.key IS NOT NULL DESC,
+        m.updated_at + 7776000000000 * min(m.version - 1, 4) DESC, m.row_id DESC
+    LIMIT :limit)
+
 -- name: page
 SELECT m.* FROM users AS u
 JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32) + :before - 1

@@ -1,0 +1,6 @@
+-- The order of importance, so that a profile reads what it shows and nothing else. The numbers are those of
+-- store.importance: 90 days in microseconds for each version after the first, up to four.
+CREATE INDEX memories_by_importance ON memories (
+    user, pinned DESC, (key IS NOT NULL) DESC, (updated_at + 7776000000000 * min(version - 1, 4)) DESC, row_id DESC,
+    state, expires_at
+);
