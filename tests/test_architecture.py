@@ -24,6 +24,7 @@ LAYERS = (
     ("clients",),
     ("endpoint",),
     ("ranking",),
+    ("store.tally",),
     ("store.base",),
     ("store.ephemeral", "store.sqlite"),
     ("embed.base",),
@@ -34,6 +35,7 @@ LAYERS = (
     ("views",),
     ("app",),
     ("testing",),
+    ("ui",),
     ("server",),
     ("cli",),
 )
@@ -46,6 +48,7 @@ LAZY = {
         "mcp_memory.store.sqlite.restore",
     },
     "mcp_memory.cli.commands": {"mcp_memory.server.stdio", "mcp_memory.cli.demo", "mcp_memory.cli.doctor"},
+    "mcp_memory.cli.ui": {"mcp_memory.ui.serving"},
     "mcp_memory.embed.base": {"numpy"},
     "mcp_memory.embed.builtin": {"numpy"},
     "mcp_memory.embed.openai": {"numpy", "openai"},

@@ -15,6 +15,7 @@ from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.browsing import Browsing
 from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
 from mcp_memory.service.forgetting import Forgetting
@@ -75,6 +76,7 @@ class MemoryService:
         self.vectors = self._searcher.vectors
         self.optimizer = Optimizer(store, self._writing, self._searcher, clock)
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
+        self.browsing = Browsing(store, clock, zone)
         self.forgetting = Forgetting(store, clock)
         self.retention = Retention(store, clock)
 
@@ -215,16 +217,18 @@ class MemoryService:
         *,
         topics: Sequence[str] = (),
         agent: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Listed:
         """One page of memories, newest created first.
 
         Raises:
-            InvalidInput: the limit, a topic or the cursor cannot be used.
+            InvalidInput: the limit, a topic, a time or the cursor cannot be used.
         """
         user = guard.user(user)
-        scope = self.scope(topics=topics, agent=agent)
+        scope = self.scope(topics=topics, agent=agent, since=since, until=until)
         allowed, left_out = page_size(limit)
         before = cursors.decode(user, scope, cursor) if cursor else None
         page = await self._store.page(user, scope, before, allowed)
