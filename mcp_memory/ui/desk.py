@@ -24,6 +24,9 @@ CLIENT: Final = "mcp-memory ui"
 NEWEST: Final = 100
 """So many memories come with the first reply."""
 
+TOPICS: Final = 500
+"""So many topics: more make no chart and no choice."""
+
 
 class Desk:
     """One user's memories, for the page."""
@@ -139,7 +142,7 @@ async def show_memories(desk: Desk, _: _Nothing) -> object:
     """What there is, counted, and the newest."""
     overview = await desk.service.browsing.overview(desk.user)
     newest = await desk.service.page(desk.user, limit=NEWEST)
-    reply = browsing.structured_shown(overview, newest, list(_DOORS))
+    reply = browsing.structured_shown(overview, newest, list(_DOORS), TOPICS)
     zone = desk.zone()
     return reply | {"user": desk.user} | ({"timezone": zone} if zone else {})
 

@@ -17,8 +17,6 @@ from mcp_memory.views.data import HitData, LeftOutData, MemoryData, RevisionData
 
 TOPICS_TOLD: Final = 12
 """So many topics a reader is told of."""
-TOPICS_SHOWN: Final = 500
-"""So many a program: more make no chart and no choice."""
 
 
 class ShowReply(TypedDict):
@@ -74,20 +72,20 @@ def shown(overview: Overview, outcome: Found | Listed, zone: tzinfo | None, *, s
     return f"{told}\n{below}"
 
 
-def structured_shown(overview: Overview, outcome: Found | Listed, tools: Sequence[str]) -> ShowReply:
-    """The same for programs."""
+def structured_shown(overview: Overview, outcome: Found | Listed, tools: Sequence[str], most: int) -> ShowReply:
+    """The same for programs, with at most so many topics and agents."""
     reply = ShowReply(
         label=LABEL,
         total=overview.total,
-        topics=_named(overview.topics[:TOPICS_SHOWN]),
-        agents=_named(overview.agents[:TOPICS_SHOWN]),
+        topics=_named(overview.topics[:most]),
+        agents=_named(overview.agents[:most]),
         learned=dict(overview.learned),
         unit=overview.unit,
         left_out=data.left_out(outcome.left_out),
         tools=list(tools),
     )
-    if len(overview.topics) > TOPICS_SHOWN:
-        reply["more_topics"] = len(overview.topics) - TOPICS_SHOWN
+    if len(overview.topics) > most:
+        reply["more_topics"] = len(overview.topics) - most
     if isinstance(outcome, Found):
         reply["hits"] = [data.hit(one) for one in outcome.hits]
         return reply

@@ -154,15 +154,16 @@ function edit(memory) {
   },
   field("Text", content),
   field("Topics", topics, "Up to 8, with commas."),
-  field("Key", key, "Where this is the one value of something, such as home_city."),
-  field("Expires", expires, "When it stops being true; empty for never."),
+  el("div", { class: "pair" },
+    field("Key", key, "If this is the one value of something: home_city."),
+    field("Expires", expires, "When it stops being true.")),
   el("label", { class: "check" }, pinned, "Pinned: always part of the profile"),
   wrong,
   el("div", { class: "buttons" },
     el("button", { type: "submit", class: "strong", title: "Save (Ctrl Enter)" }, memory ? "Save" : "Add memory"),
     el("button", { type: "button", class: "quiet", onclick: cancelEdit }, "Cancel")), known);
   if (!memory) state.open = null;
-  fill(memory?.id, [head(), el("h2", {}, memory ? "Edit memory" : "New memory"), form]);
+  fill(memory?.id, [head(el("h2", {}, memory ? "Edit memory" : "New memory")), form]);
   content.focus();
 }
 
