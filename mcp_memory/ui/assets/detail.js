@@ -139,17 +139,23 @@ function edit(memory) {
     return el("div", { class: "field" }, el("label", { htmlFor: input.id }, label), input,
       hint && el("p", { class: "hint", id: `${input.id}-hint` }, hint));
   };
-  const form = el("form", {
-    class: "edit",
-    onsubmit: async (event) => {
+  const submit = async () => {
+    wrong.textContent = "";
+    const fields = changed(memory, { content: content.value, topics: listed(topics.value), key: key.value.trim(), expires: expires.value, pinned: pinned.checked });
+    try {
+      await save(memory, fields);
+    } catch (error) {
+      wrong.textContent = told(error);
+    }
+  };
+  // No <form>: the frame in which a host shows this page may not submit any.
+  const form = el("div", {
+    class: "edit", role: "form", "aria-label": memory ? "Edit memory" : "New memory",
+    onkeydown: (event) => {
+      if (event.key !== "Enter" || event.isComposing || event.target.closest("button")) return;
+      if (event.target === content && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
-      wrong.textContent = "";
-      const fields = changed(memory, { content: content.value, topics: listed(topics.value), key: key.value.trim(), expires: expires.value, pinned: pinned.checked });
-      try {
-        await save(memory, fields);
-      } catch (error) {
-        wrong.textContent = told(error);
-      }
+      submit();
     },
   },
   field("Text", content),
@@ -160,7 +166,7 @@ function edit(memory) {
   el("label", { class: "check" }, pinned, "Pinned: always part of the profile"),
   wrong,
   el("div", { class: "buttons" },
-    el("button", { type: "submit", class: "strong", title: "Save (Ctrl Enter)" }, memory ? "Save" : "Add memory"),
+    el("button", { type: "button", class: "strong", title: "Save (Ctrl Enter)", onclick: submit }, memory ? "Save" : "Add memory"),
     el("button", { type: "button", class: "quiet", onclick: cancelEdit }, "Cancel")), known);
   if (!memory) state.open = null;
   fill(memory?.id, [head(el("h2", {}, memory ? "Edit memory" : "New memory")), form]);

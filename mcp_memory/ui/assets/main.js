@@ -124,7 +124,6 @@ function meant() {
 function keyed(event) {
   const typing = event.target.closest?.("input, textarea, select");
   if (event.key === "Escape" && !$("keys").open) return escape();
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && state.editing) return $("detail").querySelector("form")?.requestSubmit();
   if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
   if (["ArrowDown", "ArrowUp"].includes(event.key) && (!typing || event.target === $("query")) && !state.editing) {
     event.preventDefault();
@@ -154,9 +153,9 @@ function search(query) {
 
 function wire() {
   $("query").addEventListener("input", () => search($("query").value));
-  $("search").addEventListener("submit", (event) => event.preventDefault());
   $("add").addEventListener("click", () => edit(null));
   $("help").addEventListener("click", () => $("keys").showModal());
+  $("keys-close").addEventListener("click", () => $("keys").close());
   $("bar-undo").addEventListener("click", undoLast);
   $("bar-close").addEventListener("click", () => { $("bar").hidden = true; });
   document.addEventListener("keydown", keyed);
