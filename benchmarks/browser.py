@@ -26,7 +26,7 @@ _TYPING: Final = """async (letter) => {
     const query = document.getElementById('query');
     const shown = new Promise((resolve) => {
         const observer = new MutationObserver(() => { observer.disconnect(); requestAnimationFrame(resolve); });
-        observer.observe(document.getElementById('list'), { childList: true });
+        observer.observe(document.getElementById('count'), { childList: true });
     });
     const begun = performance.now();
     query.value += letter;

@@ -161,16 +161,8 @@ def _used(shown: Shown) -> None:
 
 @needs_chromium
 def test_what_waits_for_approval_is_accepted_or_refused_where_that_is_offered(browser: Browser) -> None:
-    waiting = [
-        {
-            "id": f"w{number}",
-            "content": f"Fact {number}",
-            "topics": [],
-            "pinned": False,
-            "created_at": "2026-03-01T12:00:00Z",
-        }
-        for number in range(3)
-    ]
+    fact = {"topics": [], "pinned": False, "created_at": "2026-03-01T12:00:00Z"}
+    waiting = [{"id": f"w{number}", "content": f"Fact {number}", **fact} for number in range(3)]
     asked: list[tuple[str, Mapping[str, Any]]] = []
     overview = {"total": 0, "topics": {}, "agents": {}, "learned": {}, "unit": "day", "left_out": [], "memories": []}
     overview["tools"] = ["list_pending", "accept_memories", "refuse_memories", "undo"]
