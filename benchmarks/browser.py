@@ -114,6 +114,7 @@ def _views(page: Page, name: str) -> None:
 
     taken("memories")
     page.locator('[data-view="timeline"]').click()
+    page.wait_for_selector(".change")
     taken("timeline")
     corrected = page.locator(".row", has=page.locator("ins")).first
     corrected.click()
@@ -125,6 +126,7 @@ def _views(page: Page, name: str) -> None:
     page.locator('[data-view="topics"]').click()
     taken("topics")
     page.locator('[data-view="deleted"]').click()
+    page.wait_for_selector(".gone")
     taken("deleted")
     page.locator("#query").fill("vegetarian food allergies")
     page.wait_for_timeout(300)

@@ -110,14 +110,14 @@ def _memories(chance: random.Random, count: int, begin: int) -> Iterator[Memory]
     """Distinct texts, oldest first; the special ones are among the last."""
     moments = sorted(int(chance.triangular(0, _DAYS * _DAY, 0.8 * _DAYS * _DAY)) for _ in range(count))
     seen: set[str] = set()
-    for number, moment in enumerate(moments):
+    for number in range(count):
         special = number - (count - 3 * len(_SPECIAL))
         if special >= 0 and special % 3 == 0:
             content, fields = _SPECIAL[special // 3]
         else:
             topics, content = _told(chance, seen)
             fields = dict[str, Any](topics=topics)
-        at = begin + moment
+        at = begin + moments[min(number - number % _AT_ONCE + _AT_ONCE, count) - 1]
         if "expires_at" in fields:
             fields = fields | {"expires_at": begin + fields["expires_at"] * _DAY}
         yield Memory(

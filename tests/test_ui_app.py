@@ -93,7 +93,7 @@ def host(browser: Browser, tools: Mapping[str, Any], html: str, **given: Any) ->
     def answered(name: str, arguments: dict[str, Any]) -> Any:
         return tools["call"](name, arguments)
 
-    shown.page.expose_function("serverCall", answered)
+    shown.page.expose_function("serverCall", answered)  # pyright: ignore[reportUnknownMemberType]
     shown.page.set_content(HOST.read_text(encoding="utf-8"))
     shown.page.evaluate("shown", {"html": html, **given})
     yield shown
@@ -161,18 +161,26 @@ def _used(shown: Shown) -> None:
 
 @needs_chromium
 def test_what_waits_for_approval_is_accepted_or_refused_where_that_is_offered(browser: Browser) -> None:
-    fact = {"topics": [], "pinned": False, "created_at": "2026-03-01T12:00:00Z"}
+    fact: dict[str, Any] = {"topics": [], "pinned": False, "created_at": "2026-03-01T12:00:00Z"}
     waiting = [{"id": f"w{number}", "content": f"Fact {number}", **fact} for number in range(3)]
     asked: list[tuple[str, Mapping[str, Any]]] = []
-    overview = {"total": 0, "topics": {}, "agents": {}, "learned": {}, "unit": "day", "left_out": [], "memories": []}
+    overview: dict[str, Any] = {
+        "total": 0,
+        "topics": {},
+        "agents": {},
+        "learned": {},
+        "unit": "day",
+        "left_out": [],
+        "memories": [],
+    }
     overview["tools"] = ["list_pending", "accept_memories", "refuse_memories", "undo"]
 
     def answered(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         asked.append((name, arguments))
-        replies = {"list_pending": {"memories": waiting}, "show_memories": overview}
+        replies: dict[str, Any] = {"list_pending": {"memories": waiting}, "show_memories": overview}
         return {"content": [], "structuredContent": replies.get(name, {"change_id": "c1"})}
 
-    result = {"content": [], "structuredContent": overview}
+    result: dict[str, Any] = {"content": [], "structuredContent": overview}
     with host(browser, {"call": answered}, whole_page().html, input={}, result=result, context={}) as shown:
         shown.frame.get_by_role("button", name="To review").click()
         shown.frame.get_by_role("button", name="Accept").first.click()

@@ -184,7 +184,7 @@ async def test_the_page_reaches_its_users_memories_only(config: Config) -> None:
 async def test_calls_answer_as_the_tools_of_the_same_name_do(config: Config) -> None:
     async with visiting(config) as visitor, connected(Config(ephemeral=True, timezone="UTC")) as client:
         await visitor.enter()
-        told = []
+        told = list[tuple[list[str], list[str]]]()
         for tool, arguments in (
             ("add_memory", {"content": "Likes tea", "topics": ["food"]}),
             ("list_memories", {"topics": ["food"]}),
@@ -245,7 +245,7 @@ async def test_what_was_learned_is_counted_by_days_months_or_years(config: Confi
     clock = FakeClock()
     async with visiting(config, clock) as visitor:
         await visitor.enter()
-        units = []
+        units = list[str]()
         for number, days in enumerate((1, 100, 3_000)):
             await visitor.ok("add_memory", content=f"Fact {number}")
             units.append((await visitor.ok("show_memories"))["unit"])

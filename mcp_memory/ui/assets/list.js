@@ -1,6 +1,7 @@
 // The list of memories: newest first in pages, or what a search found; a page comes when its place comes near.
 
 const PAGE = 100;
+const HITS = 40; // of a search: it runs at every letter
 const listing = { cursor: null, running: false, again: false };
 
 /** Loads the list anew for what is asked now. Asked again meanwhile, it runs once more; nothing piles up. */
@@ -40,7 +41,7 @@ function dayAfter(day) {
 async function loadList() {
   const query = state.filter.query.trim();
   const reply = query
-    ? await call("search_memories", { query, limit: PAGE, ...scope() })
+    ? await call("search_memories", { query, limit: HITS, ...scope() })
     : await call("list_memories", { limit: PAGE, ...scope() });
   if (listing.again) return; // there is something newer to show
   notice("");

@@ -159,8 +159,11 @@ function wire() {
   $("bar-undo").addEventListener("click", undoLast);
   $("bar-close").addEventListener("click", () => { $("bar").hidden = true; });
   document.addEventListener("keydown", keyed);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && !embedded && !state.editing && state.tools.size) refreshOverview();
+  document.addEventListener("visibilitychange", async () => {
+    if (document.hidden || embedded || state.editing || !state.tools.size) return;
+    const { total } = state.overview;
+    await refreshOverview();
+    if (state.overview.total !== total) VIEWS[state.view].load(); // another client wrote meanwhile
   });
   $("expand").addEventListener("click", async () => {
     const { mode } = await ask("ui/request-display-mode", { mode: "fullscreen" });
