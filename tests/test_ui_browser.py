@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 import pytest
@@ -128,9 +128,9 @@ def test_searching_as_one_types_and_filtering_among_5000(page: Watched) -> None:
     expect(page.page.locator("#count")).to_have_text("5,000 memories")
     page.page.get_by_label("Topic", exact=True).select_option("books")
     expect(page.page.locator("#count")).to_contain_text("of 5,000")
-    assert all("Finished" in text for text in page.texts(".row .text"))
+    expect(page.page.locator(".row .text", has_not_text="Finished")).to_have_count(0)
     page.page.get_by_label("Agent", exact=True).select_option("planner")
-    assert all("planner" in text for text in page.texts(".row .when"))
+    expect(page.page.locator(".row .when", has_not_text="planner")).to_have_count(0)
     page.page.get_by_label("to", exact=True).fill("2025-01-31")
     expect(page.page.locator(".group h2").first).not_to_contain_text("2026")
     page.page.get_by_role("button", name="Clear").click()
@@ -241,18 +241,24 @@ def test_the_timeline_topics_and_deleted_ones_are_views_of_the_same(page: Watche
 
 
 @needs_axe
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_any_view(page: Watched, scheme: str) -> None:
-    page.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+@pytest.mark.parametrize(
+    ("scheme", "views"), [("light", ("timeline", "topics", "deleted")), ("dark", ("timeline",))], ids=["light", "dark"]
+)
+def test_axe_finds_nothing_serious_in_any_view(
+    page: Watched, scheme: Literal["light", "dark"], views: tuple[str, ...]
+) -> None:
+    page.page.emulate_media(color_scheme=scheme)
+    page.page.get_by_label("Topic", exact=True).select_option("preferences")
+    expect(page.page.locator(".row")).to_have_count(1)
     found = page.serious()
     page.page.set_viewport_size(PHONE)
-    page.page.locator(".row").first.click()
+    page.page.locator(".row").click()
     found += page.serious()
     page.page.get_by_role("button", name="Edit").click()
     found += page.serious()
     page.page.keyboard.press("Escape")
     page.page.keyboard.press("Escape")
-    for name in ("timeline", "topics", "deleted"):
+    for name in views:
         page.page.locator(f'[data-view="{name}"]').click()
         expect(page.page.locator(".view:not([hidden]) li").first).to_be_visible()
         found += page.serious()

@@ -22,13 +22,16 @@ function badges(memory) {
   ];
 }
 
+const opened = { run: 0 }; // counts what was opened or closed: a reply to what came before is late
+
 /** Shows the memory of that id; what is `known` of it at once. */
 async function openMemory(id, known) {
+  const run = ++opened.run;
   if (known) show({ memory: known });
   markCurrent(id);
   try {
     const found = await readMemory(id);
-    if (!state.editing && (state.open === null || state.open.memory.id === id || !known)) show(found);
+    if (!state.editing && run === opened.run) show(found);
   } catch (error) {
     failed(error);
   }
@@ -50,7 +53,9 @@ function show(found) {
 /** Puts content into the pane, and opens it. */
 function fill(title, parts) {
   const pane = $("detail");
+  const focused = pane.contains(document.activeElement);
   pane.replaceChildren(...parts);
+  if (focused) pane.focus({ preventScroll: true });
   pane.hidden = false;
   pane.setAttribute("aria-label", title ? `Memory ${title}` : "New memory");
   document.body.classList.add("open");
@@ -64,6 +69,7 @@ function cover() {
 narrow.addEventListener("change", cover);
 
 function closeDetail() {
+  opened.run++;
   const id = state.open?.memory?.id;
   state.open = null;
   state.editing = false;
