@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
 
-.PHONY: help install demo test check bench soak bundle format clean
+.PHONY: help install demo test axe check bench soak bundle format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,6 +35,15 @@ demo: $(VENV)/.ready ## show a real server at work
 test: $(VENV)/.installed ## run all tests, on every processor
 	$(RUN) pytest -n auto --dist worksteal
 
+AXE := axe-core-4.14.1.tgz
+
+.cache/$(AXE):
+	mkdir -p .cache
+	npm pack --silent --pack-destination .cache axe-core@$(AXE:axe-core-%.tgz=%)
+
+axe: .cache/$(AXE) ## fetch what checks the browser page for accessibility; without it that test is skipped
+	tar -xzf .cache/$(AXE) -C .cache
+
 check: $(VENV)/.installed ## lint, format and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -45,10 +54,11 @@ format: $(VENV)/.installed ## put the code into shape
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-bench: $(VENV)/.installed ## measure latency (as ratios), retrieval beside other searches, and what the cut-off costs
+bench: $(VENV)/.installed ## measure latency (as ratios), retrieval beside other searches, what the cut-off costs, and the browser page
 	$(RUN) benchmarks.latency
 	$(RUN) benchmarks.retrieval
 	$(RUN) benchmarks.abstention
+	$(RUN) benchmarks.browser
 
 SECONDS ?= 300
 

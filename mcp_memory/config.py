@@ -45,7 +45,7 @@ CORE: Final = (
     "extract_memories",
     "undo",
 )
-MANAGE: Final = ("list_changes", "clear_memories", "optimize_memories")
+MANAGE: Final = ("list_changes", "clear_memories", "optimize_memories", "show_memories")
 TOOL_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {"core": CORE, "manage": MANAGE}
 """Named sets of tools that an operator turns on."""
 

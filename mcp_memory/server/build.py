@@ -22,12 +22,12 @@ from mcp_memory.server import prompts as offered
 from mcp_memory.server.calls import Serving
 from mcp_memory.server.identity import Identity, identity_of
 from mcp_memory.server.schema import ToolSpec, make_tool
-from mcp_memory.server.tools import core, extraction, manage, timeline
+from mcp_memory.server.tools import apps, core, extraction, manage, timeline
 from mcp_memory.server.unanswered import Unanswered
 from mcp_memory.server.wire import AnsweredStream, NoticedStream
 
 TOOLS: Final[Mapping[str, ToolSpec]] = {
-    spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS, *timeline.TOOLS, *manage.TOOLS)
+    spec.run.__name__: spec for spec in (*core.TOOLS, *extraction.TOOLS, *timeline.TOOLS, *manage.TOOLS, *apps.TOOLS)
 }
 
 _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
@@ -68,6 +68,7 @@ class MemoryServer(MCPServer[Serving]):
             version=__version__,
             instructions="\n\n".join(filter(None, (_guidance(config), brief))),
             tools=list(self._tools.values()),
+            extensions=[apps.extension()] if any(TOOLS[name].page for name in self._tools) else None,
             lifespan=lifespan,
             log_level=_LEVELS[config.log_level],
             cache_hints={"tools/list": CacheHint(ttl_ms=_HOUR_MS, scope="public")},

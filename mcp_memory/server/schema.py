@@ -17,13 +17,17 @@ _OPTIONAL_TEXT: Final = str(str | None)
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """One tool: its function, whose docstring is the description, and what a client may know before calling it."""
+    """One tool: its function, whose docstring is the description, and what a client may know before calling it.
+
+    `page` is the URI of the MCP App that shows its result, if there is one.
+    """
 
     run: Callable[..., Awaitable[CallToolResult]]
     title: str
     reads: bool = False
     destroys: bool = False
     idempotent: bool = True
+    page: str | None = None
 
 
 class _Arguments(FuncMetadata):
@@ -50,6 +54,7 @@ def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
             idempotent_hint=spec.idempotent,
             open_world_hint=False,
         ),
+        meta={"ui": {"resourceUri": spec.page}} if spec.page else None,
         structured_output=True,
     )
     parameters = tidy(tool.parameters)

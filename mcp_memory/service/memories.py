@@ -16,6 +16,7 @@ from mcp_memory.guard import Fields, Given, SecretAction
 from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
 from mcp_memory.service import cursor as cursors
 from mcp_memory.service import undo
+from mcp_memory.service.browsing import Browsing
 from mcp_memory.service.completion import Completions
 from mcp_memory.service.cursor import page_size
 from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
@@ -80,6 +81,7 @@ class MemoryService:
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
+        self.browsing = Browsing(store, clock, zone)
         self.forgetting = Forgetting(store, clock)
         self.overview = Overview(store, clock)
         self.retention = Retention(store, clock)
@@ -230,16 +232,18 @@ class MemoryService:
         *,
         topics: Sequence[str] = (),
         agent: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Listed:
         """One page of memories, newest created first.
 
         Raises:
-            InvalidInput: the limit, a topic or the cursor cannot be used.
+            InvalidInput: the limit, a topic, a time or the cursor cannot be used.
         """
         user = guard.user(user)
-        scope = self.scope(topics=topics, agent=agent)
+        scope = self.scope(topics=topics, agent=agent, since=since, until=until)
         allowed, left_out = page_size(limit)
         before = cursors.decode(user, scope, cursor) if cursor else None
         page = await self._store.page(user, scope, before, allowed)

@@ -29,19 +29,31 @@ class Timeline:
         self._zone = searcher.zone
         self._clock = clock
 
-    async def changes(self, user: str, since: str | None = None, limit: int = 20, cursor: str | None = None) -> Changes:
-        """One page of what changed, newest first: all of it, or since a time or after a change.
+    async def changes(
+        self,
+        user: str,
+        since: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        until: str | None = None,
+    ) -> Changes:
+        """One page of what changed, newest first: all of it, since a time or after a change, or before a time.
 
-        `since` is an ISO date-time, a length such as `2d`, or the id of a change.
+        `since` is an ISO date-time, a length such as `2d`, or the id of a change; `until`, where the list begins, is a
+        time.
 
         Raises:
-            InvalidInput: `since`, the limit or the cursor cannot be used.
+            InvalidInput: `since`, `until`, the limit or the cursor cannot be used.
         """
         user, now = guard.user(user), self._clock.now()
         since = since.strip() if since else ""
         allowed, left_out = page_size(limit)
         after, moment = await self._bounds(user, since, now)
-        before = await self._place(user, since, cursor) if cursor else None
+        if cursor:
+            before = await self._place(user, since, cursor)
+        else:
+            end = guard.bound("until", until, now, self._zone) if until else None
+            before = await self._store.first_change(user, end) if end is not None else None
         found = await self._store.changes(user, allowed + 1, TRACES, before=before, after=after, since=moment)
         shown, more = tuple(found[:allowed]), len(found) > allowed
         # A change is named by its id: its number would tell how much other users write.

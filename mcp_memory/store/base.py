@@ -32,6 +32,7 @@ from mcp_memory.models import (
     Vector,
 )
 from mcp_memory.store.importance import Foremost
+from mcp_memory.store.tally import Tally
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -272,6 +273,17 @@ class Store(Protocol):
 
     async def page(self, user: str, scope: Filter, before: int | None, limit: int) -> Page:
         """At most `limit` memories, newest created first, those with `row` below `before` where it is given."""
+        ...
+
+    async def tally(self, user: str, now: int) -> Tally:
+        """What living memories there are, counted."""
+        ...
+
+    async def gone(self, user: str, before: int | None, limit: int) -> list[Revision]:
+        """At most `limit` deletions and expiries of memories that are still gone, the latest first.
+
+        Those with `seq` below `before` where it is given; what waited for approval is not among them.
+        """
         ...
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mcp_memory.models import (
     Postings,
     Receipt,
     Revision,
+    State,
     Vector,
     WholeUser,
 )
@@ -36,10 +38,12 @@ from mcp_memory.store.ephemeral.shelf import (
     current,
     differs,
     entry,
+    histories,
     lives,
     obsolete,
 )
 from mcp_memory.store.importance import Foremost, rank
+from mcp_memory.store.tally import QUARTER, Tally
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -78,6 +82,28 @@ class EphemeralStore:
         kept = sorted((m for m in self._living(user, scope.now) if _keeps(scope, m)), key=lambda memory: -memory.row)
         rest = [memory for memory in kept if before is None or memory.row < before]
         return Page(memories=tuple(rest[:limit]), total=len(kept), more=len(rest) > limit)
+
+    async def tally(self, user: str, now: int) -> Tally:
+        """What living memories there are, counted."""
+        living = self._living(user, now)
+        topics = Counter(topic for memory in living for topic in memory.topics)
+        agents = Counter(memory.agent for memory in living if memory.agent is not None)
+        created = Counter(memory.created_at // QUARTER * QUARTER for memory in living)
+        return Tally(
+            total=len(living),
+            topics=tuple(sorted(topics.items(), key=lambda one: (-one[1], one[0]))),
+            agents=tuple(sorted(agents.items(), key=lambda one: (-one[1], one[0]))),
+            created=tuple(sorted(created.items())),
+        )
+
+    async def gone(self, user: str, before: int | None, limit: int) -> list[Revision]:
+        """At most `limit` deletions and expiries of memories that are still gone, the latest first."""
+        shelf = self._shelf(user)
+        last = [history[-1] for history in histories(shelf).values()]
+        found = [one for one in last if one.operation in {"delete", "expire"} and one.memory.state is State.ACTIVE]
+        below = [one for one in found if before is None or one.memory.seq < before]
+        ordered = sorted(below, key=lambda one: one.memory.seq, reverse=True)
+        return [current(shelf, one) for one in ordered[:limit]]
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
         """The user's memories, and which of `terms` they hold."""

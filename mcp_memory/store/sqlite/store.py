@@ -32,6 +32,7 @@ from mcp_memory.store.importance import Foremost
 from mcp_memory.store.sqlite import importance, overview, retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
+from mcp_memory.store.sqlite.browsing import Browsed
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from mcp_memory.models import Integers
 
 
-class SqliteStore:
+class SqliteStore(Browsed):
     """Memories in one file; see `store.base.Store` for what each verb promises."""
 
     def __init__(
@@ -68,7 +69,7 @@ class SqliteStore:
         backups: Backups,
     ) -> None:
         self._turns = turns
-        self._reader = reader
+        super().__init__(reader)
         self._watch = watch
         self._cache = cache
         self._eraser = eraser

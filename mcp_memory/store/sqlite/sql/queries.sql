@@ -239,6 +239,30 @@ JOIN memories AS m ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living}
     AND {in_filter}
 
+-- name: topics_counted
+SELECT t.value AS topic, count(*) AS count FROM users AS u
+JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
+JOIN json_each(iif(json_valid(m.topics), m.topics, '[]')) AS t ON t.type = 'text'
+WHERE u.name = :user AND {living} GROUP BY t.value ORDER BY count DESC, topic
+
+-- name: agents_counted
+SELECT m.agent, count(*) AS count FROM users AS u
+JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
+WHERE u.name = :user AND {living} AND m.agent IS NOT NULL GROUP BY m.agent ORDER BY count DESC, m.agent
+
+-- name: created_counted
+SELECT CAST(m.created_at AS INTEGER) / :quarter AS quarter, count(*) AS count FROM users AS u
+JOIN memories AS m ON m.row_id BETWEEN {own_rows}
+WHERE u.name = :user AND {living} GROUP BY quarter ORDER BY quarter
+
+-- name: gone
+SELECT {revision_and_change} JOIN users AS u ON u.number = c.user
+WHERE u.name = :user AND r.row_id BETWEEN u.number << 32 AND (u.number << 32) + :before - 1
+    AND r.operation IN ('delete', 'expire') AND r.state = 'active'
+    AND NOT EXISTS (SELECT 1 FROM memories AS m WHERE m.row_id = r.memory)
+    AND NOT EXISTS (SELECT 1 FROM revisions AS n WHERE n.memory = r.memory AND n.row_id > r.row_id)
+ORDER BY r.row_id DESC LIMIT :limit
+
 -- name: postings
 -- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
 -- postings. A term's postings come as one text: a Python object for each would cost far more.
