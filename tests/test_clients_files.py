@@ -127,6 +127,15 @@ def test_a_difference_shows_lines_that_change_and_cuts_long_ones(tmp_path: Path)
     assert change.difference() == ["+ one", f"+ {'x' * 158}…"]
 
 
+def test_a_difference_does_not_show_lines_that_stay(tmp_path: Path) -> None:
+    old, new = '{\n  "a": {\n  }\n  // c\n}\n', '{\n  "a": {\n  },\n  // c\n  "m": {\n    "x": {\n    }\n  }\n}\n'
+    (tmp_path / "a").write_text(old, encoding="utf-8")
+    change = changed(tmp_path / "a", lambda _: new, lambda _, text: text)
+    assert change.difference() == ["-   }", "+   },", '+   "m": {', '+     "x": {', "+     }", "+   }"]
+    back = Change(path=change.path, before=change.after, after=change.before)
+    assert back.difference() == ["-   },", "+   }", '-   "m": {', '-     "x": {', "-     }", "-   }"]
+
+
 TARGETS = {
     "claude-desktop": (
         ".config/Claude/claude_desktop_config.json",

@@ -48,7 +48,14 @@ class Change(Value):
     def difference(self) -> list[str]:
         """The lines that go and come, marked with - and +."""
         old, new = (_text(raw or b"").splitlines() for raw in (self.before, self.after))
-        lines = [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+        # Of lines that are alike, the first ones of the longer file are paired: closing brackets there are its own.
+        grows = len(new) >= len(old)
+        matched = difflib.SequenceMatcher(None, *((new, old) if grows else (old, new)), autojunk=False)
+        lines: list[str] = []
+        for tag, first, last, start, end in matched.get_opcodes():
+            if tag != "equal":
+                come, go = ((first, last), (start, end)) if grows else ((start, end), (first, last))
+                lines += [f"- {line}" for line in old[slice(*go)]] + [f"+ {line}" for line in new[slice(*come)]]
         return [line if len(line) <= _WIDTH else f"{line[:_WIDTH]}…" for line in lines]
 
 
