@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mcp_memory.clients import CLIENTS
 from mcp_memory.clients.base import folders
 from mcp_memory.clients.connection import Connection
-from mcp_memory.clients.files import Change, changed, write
+from mcp_memory.clients.files import Change, carry_out, changed
 from mcp_memory.errors import ConfigError
 
 BEFORE = '{"mcpServers": {"web": {"command": "x"}}}\n'
@@ -37,11 +38,11 @@ def lived_in(home: Path) -> Path:
 
 def test_the_copy_beside_it_is_what_was_there_before_the_first_change(tmp_path: Path) -> None:
     path = lived_in(tmp_path)
-    write(connected(tmp_path))
-    write(connected(tmp_path, "alice"))
+    carry_out(lambda: connected(tmp_path))
+    carry_out(lambda: connected(tmp_path, "alice"))
     assert "alice" in path.read_text(encoding="utf-8")
     assert path.with_name("mcp.json.mcp-memory-backup").read_text(encoding="utf-8") == BEFORE
-    write(connection(tmp_path).disconnected())
+    carry_out(connection(tmp_path).disconnected)
     assert [*path.parent.iterdir()] == [path]
     assert path.read_text(encoding="utf-8") == BEFORE
 
@@ -50,24 +51,24 @@ def test_an_entry_that_was_there_before_us_goes_too(tmp_path: Path) -> None:
     path = lived_in(tmp_path)
     own = {"notes": {"command": "/old/mcp-memory", "args": ["serve"]}, "web": {"command": "x"}}
     path.write_text(json.dumps({"mcpServers": own}), encoding="utf-8")
-    write(connected(tmp_path))
-    write(connection(tmp_path).disconnected())
+    carry_out(lambda: connected(tmp_path))
+    carry_out(connection(tmp_path).disconnected)
     assert json.loads(path.read_text(encoding="utf-8")) == {"mcpServers": {"web": {"command": "x"}}}
 
 
 def test_a_file_of_our_making_has_no_copy_however_often_it_changes(tmp_path: Path) -> None:
     for user in ("alice", "bob"):
-        write(connected(tmp_path, user))
+        carry_out(partial(connected, tmp_path, user))
     assert [path.name for path in (tmp_path / ".cursor").iterdir()] == ["mcp.json"]
-    write(connection(tmp_path).disconnected())
+    carry_out(connection(tmp_path).disconnected)
     assert [*(tmp_path / ".cursor").iterdir()] == []
 
 
 def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
     path = lived_in(tmp_path)
-    write(connected(tmp_path))
+    carry_out(lambda: connected(tmp_path))
     before = path.stat()
-    write(connected(tmp_path))
+    carry_out(lambda: connected(tmp_path))
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -79,7 +80,7 @@ def test_rights_stay_and_a_link_is_followed(tmp_path: Path) -> None:
     real.parent.mkdir()
     path.rename(real).chmod(0o640)
     path.symlink_to(real)
-    write(connected(tmp_path))
+    carry_out(lambda: connected(tmp_path))
     assert path.is_symlink()
     assert "mcp-memory" in real.read_text(encoding="utf-8")
     copy = path.with_name("mcp.json.mcp-memory-backup")
@@ -87,13 +88,19 @@ def test_rights_stay_and_a_link_is_followed(tmp_path: Path) -> None:
     assert [*real.parent.iterdir()] == [real]
 
 
-def test_what_another_program_has_just_written_is_not_overwritten(tmp_path: Path) -> None:
-    path = lived_in(tmp_path)
-    change = connected(tmp_path)
-    path.write_text("{}", encoding="utf-8")
-    with pytest.raises(ConfigError, match="somebody else has just written it; run it again"):
-        write(change)
-    assert path.read_text(encoding="utf-8") == "{}"
+def test_what_another_program_writes_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    path, planned = lived_in(tmp_path), list[Change]()
+
+    def plan() -> Change:
+        planned.append(connected(tmp_path))
+        if len(planned) == 1:
+            path.write_text('{"mcpServers": {"new": {"command": "y"}}}', encoding="utf-8")
+        return planned[-1]
+
+    carry_out(plan)
+    assert list(json.loads(path.read_text(encoding="utf-8"))["mcpServers"]) == ["new", "memory"]
+    with pytest.raises(ConfigError, match="another program keeps writing it; close that, and run it again"):
+        carry_out(lambda: planned[0])
     assert not list(path.parent.glob(".mcp.json*"))
 
 
@@ -105,7 +112,7 @@ def test_a_folder_in_the_place_of_a_file_or_a_file_in_that_of_a_folder_is_one_li
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / ".cursor").touch()
     with pytest.raises(ConfigError, match=r"mcp\.json: cannot be (read|written)"):
-        write(connected(tmp_path / "b"))
+        carry_out(lambda: connected(tmp_path / "b"))
 
 
 def test_what_is_no_utf_8_is_refused(tmp_path: Path) -> None:
@@ -118,6 +125,15 @@ def test_what_is_no_utf_8_is_refused(tmp_path: Path) -> None:
 def test_a_difference_shows_lines_that_change_and_cuts_long_ones(tmp_path: Path) -> None:
     change = changed(tmp_path / "a", lambda _: f"one\n{'x' * 500}\n", lambda _, text: text)
     assert change.difference() == ["+ one", f"+ {'x' * 158}…"]
+
+
+def test_a_difference_does_not_show_lines_that_stay(tmp_path: Path) -> None:
+    old, new = '{\n  "a": {\n  }\n  // c\n}\n', '{\n  "a": {\n  },\n  // c\n  "m": {\n    "x": {\n    }\n  }\n}\n'
+    (tmp_path / "a").write_text(old, encoding="utf-8")
+    change = changed(tmp_path / "a", lambda _: new, lambda _, text: text)
+    assert change.difference() == ["-   }", "+   },", '+   "m": {', '+     "x": {', "+     }", "+   }"]
+    back = Change(path=change.path, before=change.after, after=change.before)
+    assert back.difference() == ["-   },", "+   }", '-   "m": {', '-     "x": {', "-     }", "-   }"]
 
 
 TARGETS = {

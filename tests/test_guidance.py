@@ -8,7 +8,7 @@ import pytest
 
 from mcp_memory.clients import CLIENTS, guidance, hooks
 from mcp_memory.clients.base import Client, Platform
-from mcp_memory.clients.files import write
+from mcp_memory.clients.files import carry_out
 from mcp_memory.errors import ConfigError
 from tests.test_install import Place, every_client, made
 
@@ -34,14 +34,14 @@ def test_the_block_comes_once_and_goes_without_a_trace(tmp_path: Path, before: s
     path = tmp_path / "AGENTS.md"
     if before is not None:
         path.write_bytes(before.encode())
-    write(guidance.guided(path, head))
+    carry_out(lambda: guidance.guided(path, head))
     with_it = path.read_bytes().decode()
     assert with_it.startswith((before or "") + head)
     assert (with_it.count(BEGIN), with_it.count(END)) == (1, 1)
     assert "\n" not in with_it.replace("\r\n", "") if "\r\n" in (before or "") else "\r" not in with_it
-    write(guidance.guided(path, head))
+    carry_out(lambda: guidance.guided(path, head))
     assert path.read_bytes().decode() == with_it
-    write(guidance.unguided(path, head))
+    carry_out(lambda: guidance.unguided(path, head))
     assert (path.read_bytes().decode() if path.exists() else None) == before
     assert [*tmp_path.iterdir()] == ([path] if before is not None else [])
 
@@ -49,12 +49,12 @@ def test_the_block_comes_once_and_goes_without_a_trace(tmp_path: Path, before: s
 def test_a_former_block_is_replaced_where_it_stands_and_what_is_around_it_stays(tmp_path: Path) -> None:
     path = tmp_path / "CLAUDE.md"
     path.write_text(f"Above.\n\n{BEGIN}\nold words\n{END}\n\nBelow.\n", encoding="utf-8")
-    write(guidance.guided(path, ""))
+    carry_out(lambda: guidance.guided(path, ""))
     text = path.read_text(encoding="utf-8")
     assert text.startswith(f"Above.\n\n{BEGIN}\n## Memory\n")
     assert text.endswith(f"{END}\n\nBelow.\n")
     assert "old words" not in text
-    write(guidance.unguided(path, ""))
+    carry_out(lambda: guidance.unguided(path, ""))
     assert path.read_text(encoding="utf-8") == "Above.\n\nBelow.\n"
 
 
@@ -131,11 +131,11 @@ def test_hooks_that_were_moved_into_a_group_of_others_change_and_go_alone(tmp_pa
     other = {"type": "command", "command": "date"}
     held = {"matcher": "startup", "hooks": [other, made["SessionStart"]["hooks"][0]]}
     path.write_text(json.dumps({"hooks": {"SessionStart": [held]}}), encoding="utf-8")
-    write(hooks.hooked(path, hooks.made(["/new/mcp-memory"], {}, platform)))
+    carry_out(lambda: hooks.hooked(path, hooks.made(["/new/mcp-memory"], {}, platform)))
     told = json.loads(path.read_text(encoding="utf-8"))["hooks"]
     [[kept, ours]] = [group["hooks"] for group in told["SessionStart"]]
     assert (kept, ours["command"].startswith("/new/mcp-memory")) == (other, True)
-    write(hooks.unhooked(path))
+    carry_out(lambda: hooks.unhooked(path))
     assert json.loads(path.read_text(encoding="utf-8")) == {
         "hooks": {"SessionStart": [{"matcher": "startup", "hooks": [other]}]}
     }

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from mcp_memory.clients import CLIENTS, formats, guidance, hooks
 from mcp_memory.clients.base import Client, Folders, Scope, folders
 from mcp_memory.clients.connection import Connection
 from mcp_memory.clients.entries import Entry, entries
-from mcp_memory.clients.files import Change, copy_of, write
+from mcp_memory.clients.files import Change, Plan, carry_out, copy_of
 from mcp_memory.clients.probe import Attempt
 from mcp_memory.config import Config, load, variable
 from mcp_memory.errors import ConfigError, InvalidInput
@@ -115,9 +116,9 @@ def uninstall(wish: Wish, environ: Mapping[str, str]) -> None:
     found = 0
     for client in chosen:
         try:
-            for change in _removals(client, places, wish.scope, kept):
+            for plan in _removals(client, places, wish.scope, kept):
+                change = _carry_out(client, "taken out of", plan, wish)
                 found += change.after != change.before
-                _carry_out(client, "taken out of", change, wish)
         except ConfigError as error:
             problems.append(str(error))
     if not found and not problems:
@@ -172,33 +173,35 @@ def _connection(client: Client, places: Folders, scope: Scope) -> Connection:
 def _installed(wish: Wish, connection: Connection, command: Sequence[str], options: Mapping[str, str]) -> list[Entry]:
     """Connect one client, and print what changed; the entries that it has then."""
     client, places = connection.client, connection.folders
-    change = connection.connected(command, options)
-    _carry_out(client, "connected in", change, wish)
+    change = _carry_out(client, "connected in", partial(connection.connected, command, options), wish)
     made = connection.entries((change.after or b"").decode("utf-8-sig"))
     if wish.guidance:
         texts = list(_texts(client, places, wish.scope))
         for path, head in texts:
-            _carry_out(client, "guided by", guidance.guided(path, head), wish)
+            _carry_out(client, "guided by", partial(guidance.guided, path, head), wish)
         if not texts and not wish.every:
             other = "; for a project it has: --project" if client.instructions else ""
             click.echo(f"{client.title}: it has no file of instructions{other}")
     if wish.hooks:
         used = {name: value for name in _HOOKED if (value := made[0].option(name)) is not None}
         for path in _hooked(client, places, wish.scope):
-            _carry_out(client, "hooked into", hooks.hooked(path, hooks.made(command, used, places.platform)), wish)
+            made_hooks = hooks.made(command, used, places.platform)
+            _carry_out(client, "hooked into", partial(hooks.hooked, path, made_hooks), wish)
         if not client.hooks and not wish.every:
             click.echo(f"{client.title}: it has no hooks")
     return made
 
 
-def _removals(client: Client, places: Folders, scope: Scope, kept: set[Path]) -> Iterator[Change]:
+def _removals(client: Client, places: Folders, scope: Scope, kept: set[Path]) -> Iterator[Plan]:
     """What takes a client's entries, guidance and hooks back; guidance that another client still reads stays."""
     for place in client.places:
         if place.scope == scope and not place.past:
             for path in places.files(place):
-                yield Connection(client=client, place=place, file=path, folders=places).disconnected()
-    yield from (guidance.unguided(path, head) for path, head in _texts(client, places, scope) if path not in kept)
-    yield from (hooks.unhooked(path) for path in _hooked(client, places, scope))
+                yield Connection(client=client, place=place, file=path, folders=places).disconnected
+    yield from (
+        partial(guidance.unguided, path, head) for path, head in _texts(client, places, scope) if path not in kept
+    )
+    yield from (partial(hooks.unhooked, path) for path in _hooked(client, places, scope))
 
 
 def _texts(client: Client, places: Folders, scope: Scope) -> Iterator[tuple[Path, str]]:
@@ -219,19 +222,20 @@ def _guided(client: Client, places: Folders, scope: Scope, environ: Mapping[str,
     return [path for path, _ in _texts(client, places, scope)] if connected else []
 
 
-def _carry_out(client: Client, what: str, change: Change, wish: Wish) -> None:
+def _carry_out(client: Client, what: str, plan: Plan, wish: Wish) -> Change:
+    """Do what `plan` says unless it is only to be shown, and print it."""
+    change = plan() if wish.dry_run else carry_out(plan)
     if change.after == change.before:
         if what != "taken out of":
             click.echo(f"{client.title}: already {what} {change.path}")
-        return
-    if not wish.dry_run:
-        write(change)
+        return change
     gone = ", which is removed" if change.after is None else ""
     click.echo(f"{client.title}: {'would be ' if wish.dry_run else ''}{what} {change.path}{gone}")
     for line in change.difference() if change.after is not None else []:
         click.echo(f"  {line}")
     if what == "taken out of" and not wish.dry_run and (copy := copy_of(change.path)):
         click.echo(f"  it was written since it was connected; what it was before: {copy}")
+    return change
 
 
 def _print(client: Client, words: Sequence[str], places: Folders, scope: Scope) -> None:

@@ -27,6 +27,7 @@ Raises:
 Redo = Callable[[str, str], str]
 """Puts what is ours in the first text into the second; raises as `Edit` does."""
 
+_TRIES: Final = 5
 _SUFFIX: Final = ".mcp-memory-backup"
 _BOM: Final = b"\xef\xbb\xbf"
 _WIDTH: Final = 160
@@ -47,8 +48,23 @@ class Change(Value):
     def difference(self) -> list[str]:
         """The lines that go and come, marked with - and +."""
         old, new = (_text(raw or b"").splitlines() for raw in (self.before, self.after))
-        lines = [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+        # Of lines that are alike, the first ones of the longer file are paired: closing brackets there are its own.
+        grows = len(new) >= len(old)
+        matched = difflib.SequenceMatcher(None, *((new, old) if grows else (old, new)), autojunk=False)
+        lines: list[str] = []
+        for tag, first, last, start, end in matched.get_opcodes():
+            if tag != "equal":
+                come, go = ((first, last), (start, end)) if grows else ((start, end), (first, last))
+                lines += [f"- {line}" for line in old[slice(*go)]] + [f"+ {line}" for line in new[slice(*come)]]
         return [line if len(line) <= _WIDTH else f"{line[:_WIDTH]}…" for line in lines]
+
+
+Plan = Callable[[], Change]
+"""What is to become of a file, as it is now.
+
+Raises:
+    ConfigError: it cannot be read or changed.
+"""
 
 
 def changed(path: Path, edit: Edit, again: Redo) -> Change:
@@ -78,15 +94,22 @@ def taken_back(path: Path, edit: Edit, again: Redo) -> Change:
     return Change(path=path, before=before, after=after)
 
 
-def write(change: Change) -> None:
-    """Carry `change` out, if it is one.
+def carry_out(plan: Plan) -> Change:
+    """Carry out what `plan` gives, which is asked anew if somebody else writes the file meanwhile.
 
     Raises:
-        ConfigError: the file cannot be written, or somebody else has written it meanwhile; it is as it was.
+        ConfigError: `plan` raises it, or the file cannot be written; it is as it was, or as somebody else wrote it.
     """
+    change = plan()
+    for _ in range(_TRIES):
+        if change.after == change.before or _written(change):
+            return change
+        change = plan()
+    raise ConfigError(f"{change.path}: another program keeps writing it; close that, and run it again")
+
+
+def _written(change: Change) -> bool:
     path, after = change.path, change.after
-    if after == change.before:
-        return
     try:
         if change.before is not None and change.kept == "made":
             _keep(path, change.before)
@@ -94,11 +117,13 @@ def write(change: Change) -> None:
             path.unlink()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path.resolve(), change.before, after)
+            if not _replaced(path.resolve(), change.before, after):
+                return False
         if change.kept == "gone":
             _backup(path).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); nothing was changed") from error
+    return True
 
 
 def copy_of(path: Path) -> Path | None:
@@ -117,7 +142,8 @@ def _keep(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _replace(path: Path, before: bytes | None, after: bytes) -> None:
+def _replaced(path: Path, before: bytes | None, after: bytes) -> bool:
+    """Whether the file was still what it was before, and is replaced."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -129,10 +155,11 @@ def _replace(path: Path, before: bytes | None, after: bytes) -> None:
         else:
             shutil.copymode(path, name)
         if _read(path) != before:
-            raise ConfigError(f"{path}: somebody else has just written it; run it again")
+            return False
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
+    return True
 
 
 def _umask() -> int:

@@ -129,6 +129,7 @@ class _Choice:
         self._max_tokens = max_tokens
         self._aim = int(max_tokens / (1 + UNDERCOUNT))
         self._most_bytes = sys.maxsize if max_bytes is None else max_bytes
+        self._limit = f"{max_tokens} tokens" if max_bytes is None else f"{max_bytes} bytes"
         frame = digest.text([Group(kind="other", memories=())], [self._beyond(1_000)])
         self.room = self._aim - estimate(frame)
         self.used = 0
@@ -210,7 +211,7 @@ class _Choice:
         firm = best.firm - (len(settled) - len(loose))
         rest = best.total - best.firm - len(loose)
         if firm > 0:
-            yield LeftOut(count=firm, reason=f"pinned or with a key, but beyond {self._max_tokens} tokens")
+            yield LeftOut(count=firm, reason=f"pinned or with a key, but beyond {self._limit}")
         if self._same:
             yield LeftOut(count=len(self._same), reason="saying nearly the same as one above")
         if self._damaged:
@@ -219,13 +220,13 @@ class _Choice:
             yield LeftOut(count=0, reason="nothing was found on what was asked")
         if rest > 0:
             yield (
-                LeftOut(count=rest, reason=f"not on what was asked, or beyond {self._max_tokens} tokens")
+                LeftOut(count=rest, reason=f"not on what was asked, or beyond {self._limit}")
                 if asked
                 else self._beyond(rest)
             )
 
     def _beyond(self, count: int) -> LeftOut:
-        return LeftOut(count=count, reason=f"beyond {self._max_tokens} tokens")
+        return LeftOut(count=count, reason=f"beyond {self._limit}")
 
 
 class _Said:
