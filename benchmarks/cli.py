@@ -1,4 +1,4 @@
-"""What a command costs to start and answer, as ratios of one run: `python -m benchmarks.cli --help`."""
+"""What commands cost to start and answer, as ratios of one run, on POSIX: `python -m benchmarks.cli --help`."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from time import perf_counter
 from typing import Final
@@ -38,12 +39,11 @@ class Timed:
         self.wall: list[float] = []
 
     def run(self, environ: Mapping[str, str]) -> None:
-        begun, before = perf_counter(), os.times()
+        begun, before = perf_counter(), getrusage(RUSAGE_CHILDREN)
         subprocess.run(self._command, env=environ, check=True, stdout=subprocess.DEVNULL)
-        after = os.times()
+        after = getrusage(RUSAGE_CHILDREN)
         self.wall.append(perf_counter() - begun)
-        spent = (after.children_user - before.children_user, after.children_system - before.children_system)
-        self.busy.append(sum(spent))
+        self.busy.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
 
 async def _filled(database: Path, count: int) -> str:
