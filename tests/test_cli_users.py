@@ -62,6 +62,9 @@ async def test_a_rename_that_cannot_be_is_refused_and_says_why(config: Config, t
     ):
         assert (await commanded(config, tmp_path, "users", "rename", *names, "--yes"))[0] == code
         assert named in (await commanded(config, tmp_path, "users", "rename", *names, "--yes"))[1]
+    ahead = ("users", "--database", config.database, "rename", "bob", "alice", "--yes")
+    done = await anyio.to_thread.run_sync(lambda: invoked(*ahead, folder=tmp_path))
+    assert (done.exit_code, "User 'alice' exists already" in done.stderr) == (1, True)
     code, told = await commanded(config, tmp_path, *RENAME)
     assert (code, "add --yes" in told) == (2, True)
     assert "alice · 1 memory\nbob · 1 memory" in (await commanded(config, tmp_path, "users"))[1]

@@ -302,7 +302,7 @@ def test_ctrl_c_ends_it_and_the_file_is_as_it_was(path: Path) -> None:
         command, env=os.environ | environ_of(RAW), capture_output=True, text=True, timeout=60, check=False
     )
     assert "Traceback" not in ended.stderr
-    assert ended.returncode == 1
+    assert ended.returncode == 130
     assert [one.name for one in path.parent.iterdir()] == ["memory.db"]
     assert anyio.run(_total, path, "") == 3_000
 

@@ -90,6 +90,8 @@ def restore(
 
     async def ask(service: MemoryService, zone: tzinfo | None) -> Answer:
         done = await service.timeline.restore(config.user, memory_id, number, origin("restore"))
-        return Answer(timeline.restored(done, zone), cast("Mapping[str, Any]", timeline.structured_restored(done)))
+        return Answer(
+            timeline.restored(done, zone), cast("Mapping[str, Any]", timeline.structured_restored(done)), tables.written
+        )
 
     answer(config, ask, as_json=as_json)

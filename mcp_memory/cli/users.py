@@ -27,6 +27,8 @@ from mcp_memory.views import overview
 def users(ctx: click.Context, file: Path | None, database: str | None, *, as_json: bool) -> None:
     """List whose memories there are, or rename a user."""
     if ctx.invoked_subcommand is not None:
+        given = {"file": file, "database": database, "as_json": as_json or None}
+        ctx.default_map = {ctx.invoked_subcommand: {name: value for name, value in given.items() if value is not None}}
         return
 
     async def look(service: MemoryService, _: tzinfo | None) -> Answer:

@@ -15,7 +15,7 @@ from mcp_memory.store.base import Census, Holding, Store
 _PIECE: Final = 2_000
 """Memories read at once where all are wanted."""
 _DAY: Final = 86_400 * 1_000_000
-AGES: Final = {"today": 1, "this week": 7, "this month": 30, "this year": 365}
+AGES: Final = {"last day": 1, "last week": 7, "last month": 30, "last year": 365}
 """The ages by which memories are counted, as days that have passed at most; what is older comes after them."""
 OLDER: Final = "older"
 
