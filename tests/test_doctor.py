@@ -279,13 +279,13 @@ def test_a_repair_says_of_damaged_texts_that_they_stay(patient: Patient) -> None
 def test_a_file_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     gone = Patient(tmp_path / "home", tmp_path / "unmounted" / "memory.db", [])
-    connect(gone.home, serving(gone.database))
     for options in ((), ("--repair",)):
         found = gone.examined(*options)
-        assert (found["code"], outcomes(found)) == (0, {"file"})
+        assert (found["code"], outcomes(found, "clients")) == (0, {"file"})
         assert "the folder" in found["named"]["file"]["said"]
         assert "first start of a client makes it" in found["named"]["file"]["remedy"]
-        assert found["named"]["Claude Code"]["outcome"] == "ok"
+        connect(gone.home, serving(gone.database))
+    assert (found["named"]["Claude Code"]["outcome"], outcomes(found)) == ("ok", {"file"})
     assert [one.name for one in tmp_path.iterdir()] == ["home"]
 
 
@@ -304,12 +304,12 @@ def test_an_older_file_is_told_and_not_migrated_by_doctor_or_the_clients_it_trie
     row = f"INSERT INTO schema_migrations VALUES (1, '{MIGRATIONS[0].name}', 0)"
     old.altered("PRAGMA application_id = 0x4d656d31", ledger, *MIGRATIONS[0].statements(), row)
     old.database.chmod(0o600)
-    connect(old.home, serving(old.database))
     for options in ((), ("--repair",)):
         found = old.examined(*options)
         assert found["named"]["database"]["said"] == f"schema 1, older than {len(MIGRATIONS)}"
         assert "next start of a client" in found["named"]["database"]["remedy"]
-        assert found["named"]["Claude Code"]["outcome"] == "ok"
+        connect(old.home, serving(old.database))
+    assert found["named"]["Claude Code"]["outcome"] == "ok"
     assert old.asked("SELECT max(number) FROM schema_migrations") == [(1,)]
 
 

@@ -98,8 +98,9 @@ def test_a_backup_of_an_encrypted_file_is_as_unreadable_and_comes_back(path: Pat
     assert readable_in(every_file(path)) == set()
     assert contents(copy, secret) == SAID
     say(path, secret, "Likes rice")
-    assert f"{copy} · " in ran(path, secret, "restore-backup", "--list")
-    assert "3 memories of 1 user" in ran(path, secret, "restore-backup", "--list")
+    listed = ran(path, secret, "restore-backup", "--list")
+    assert f"{copy} · " in listed
+    assert "3 memories of 1 user" in listed
     told = ran(path, secret, "restore-backup", "--yes")
     assert "(4 memories of 1 user" in told
     assert contents(path, secret) == SAID

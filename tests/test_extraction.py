@@ -118,12 +118,18 @@ async def converse(client: Client, way: str, say: Say) -> None:
 @pytest.mark.promise("P10")
 @pytest.mark.promise("P3")
 async def test_the_first_dialogue_is_remembered_corrected_and_forgotten_by_the_configured_model(
-    tmp_path: Path, mode: Mode
+    config: Config, mode: Mode
 ) -> None:
+    """In the handshake era by a process of its own."""
     async with scripted_endpoint() as endpoint:
         endpoint.chat.otherwise = MODEL
         env = {"MCP_MEMORY_LLM_MODEL": "scripted", "MCP_MEMORY_LLM_BASE_URL": endpoint.base_url}
-        async with stdio("--database", str(tmp_path / "memory.db"), mode=mode, env=env) as client:
+        within = config.model_copy(update={"llm": LlmConfig(model="scripted", base_url=endpoint.base_url)})
+        doors = {
+            "auto": connected(within, "auto"),
+            "legacy": stdio("--database", config.database, mode="legacy", env=env),
+        }
+        async with doors[mode] as client:
             await converse(client, "model", told)
         assert [one.body["model"] for one in endpoint.requests] == ["scripted"] * len(SAID)
 
@@ -131,13 +137,12 @@ async def test_the_first_dialogue_is_remembered_corrected_and_forgotten_by_the_c
 @pytest.mark.promise("P11")
 @pytest.mark.promise("P10")
 @pytest.mark.skipif(sys.platform == "win32", reason="there asyncio's own self-pipe is a pair of TCP sockets")
-async def test_the_first_dialogue_goes_by_the_worksheet_without_a_model_and_without_a_socket(
-    tmp_path: Path, mode: Mode
-) -> None:
+async def test_the_first_dialogue_goes_by_the_worksheet_without_a_model_and_without_a_socket(tmp_path: Path) -> None:
+    """In the newer era; the handshake one is watched by `test_stdio`, worksheet included."""
     script, log = tmp_path / "watched.py", tmp_path / "events.txt"
     script.write_text(WATCHED, encoding="utf-8")
     arguments = [str(script), str(log), "serve", "--database", str(tmp_path / "memory.db")]
-    async with Client(StdioServerParameters(command=sys.executable, args=arguments), mode=mode) as client:
+    async with Client(StdioServerParameters(command=sys.executable, args=arguments)) as client:
         await converse(client, "caller", worked_out)
     assert log.read_text(encoding="utf-8").split() == ["socket.getaddrinfo"]  # the script's own, to prove the watch
 

@@ -74,10 +74,10 @@ async def remember(client: Client, contents: Sequence[str], user: str = "alice",
 
 @pytest.mark.promise("P3")
 async def test_sixty_of_two_hundred_memories_are_superfluous_and_nothing_is_lost(
-    managed: Config, clock: FakeClock, mode: Mode
+    managed: Config, clock: FakeClock
 ) -> None:
     restated = {fact: RESTATED[at % 5](fact) for at, fact in enumerate(FACTS[:60])}
-    async with connected(managed, mode, clock) as client:
+    async with connected(managed, clock=clock) as client:
         await ok(client, "add_memory", user_id="alice", content=FACTS[0], key="hobby", pinned=True, expires="30d")
         await remember(client, FACTS[1:], topics=["first"], expires="10d")
         clock.advance(days=1)

@@ -16,7 +16,7 @@ from mcp_memory.errors import ConfigError
 from mcp_memory.sections import SecretsConfig
 from mcp_memory.testing import FakeClock
 from mcp_memory.text import clean, credential, redacted, secrets
-from tests.support import Mode, call, connected, ok, refused, stdio, text
+from tests.support import Mode, call, connected, ok, refused, text
 from tests.test_stdio import Server
 
 SET: Final = labelled()
@@ -318,9 +318,10 @@ def all_bytes(folder: Path) -> bytes:
 
 @pytest.mark.promise("P9")
 @pytest.mark.parametrize("action", ["refuse", "redact"])
-async def test_the_file_holds_no_secret_that_was_not_to_be_stored(tmp_path: Path, mode: Mode, action: str) -> None:
-    environ = {"MCP_MEMORY_SECRETS_ACTION": action}
-    async with stdio("--database", str(tmp_path / "memory.db"), mode=mode, env=environ) as client:
+async def test_the_file_holds_no_secret_that_was_not_to_be_stored(
+    tmp_path: Path, config: Config, mode: Mode, action: str
+) -> None:
+    async with connected(acting(config, action), mode) as client:
         for fields, _, _ in FIELDS.values():
             await call(client, "add_memory", **fields)
         await extracted(client)

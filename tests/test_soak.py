@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.promise("P7")
 @pytest.mark.timeout(180)
 async def test_nothing_is_lost_or_leaked_while_processes_are_killed_stopped_and_starved(tmp_path: Path) -> None:
-    report = await soak(10, 20261121, 3, tmp_path, print)
+    report = await soak(7, 20261121, 3, tmp_path, print)
     assert (report.findings.lost, report.findings.leaked, report.findings.unclear) == ([], [], [])
     assert report.sound == report.checks > report.kills > 0
     assert report.stops > 0

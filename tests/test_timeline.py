@@ -11,6 +11,7 @@ from mcp.client import ClientRequestContext
 from mcp.types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, ErrorData
 
 from mcp_memory.app import App, open_app
+from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
 from mcp_memory.models import LABEL
 from mcp_memory.server import build_server
@@ -325,9 +326,9 @@ async def test_undo_of_a_clear_brings_every_row_back_as_it_was(managed: Config, 
 
 
 @pytest.mark.promise("P3")
-async def test_a_clear_is_undone_by_another_process(managed: Config, mode: Mode) -> None:
+async def test_a_clear_is_undone_by_another_process(managed: Config) -> None:
     options = ("--database", managed.database, "--user", "alice", "--tools", "core,manage")
-    async with stdio(*options, mode=mode) as one, stdio(*options, mode=mode) as other:
+    async with stdio(*options, mode="legacy") as one, connected(managed, "auto", SystemClock()) as other:
         await remember(one, *FACTS)
         assert (await ok(other, "search_memories", query="Rome"))["hits"]
         assert (await ok(one, "clear_memories", confirm=3))["count"] == 3
