@@ -17,6 +17,7 @@ from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.sections import (
+    ApprovalConfig,
     BackupConfig,
     EmbeddingConfig,
     EncryptionConfig,
@@ -82,6 +83,7 @@ class Config(Value):
     embedding: EmbeddingConfig = EmbeddingConfig()
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
+    approval: ApprovalConfig = ApprovalConfig()
     retention: RetentionConfig = RetentionConfig()
     encryption: EncryptionConfig = EncryptionConfig()
 

@@ -14,8 +14,8 @@ from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, loaded, settings
 from mcp_memory.config import Config
-from mcp_memory.models import Origin
 from mcp_memory.service import MemoryService
+from mcp_memory.service.pending import Person
 from mcp_memory.views import data, lines, timeline
 
 Answer = tuple[str, Mapping[str, Any]]
@@ -120,5 +120,5 @@ async def _asked(config: Config, ask: Ask) -> Answer:
         return await ask(await app.service(), app.zone)
 
 
-def _origin(tool: str) -> Origin:
-    return Origin(tool=tool, client="mcp-memory", client_version=__version__)
+def _origin(tool: str) -> Person:
+    return Person(tool=tool, client="mcp-memory", client_version=__version__)

@@ -29,6 +29,7 @@ TOOLS: Final[Mapping[str, ToolSpec]] = {
 }
 
 _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": "instructions-always"}
+_WAITING: Final[Mapping[str, str]] = {"extracted": "waiting-extracted", "all": "waiting"}
 _HOUR_MS: Final = 3_600_000
 _BREATH: Final = 0.05
 """Seconds between the first reply and the opening of the store. The SDK writes stdout in a thread, step by step, and
@@ -58,7 +59,7 @@ class MemoryServer(MCPServer[Serving]):
             name="mcp-memory",
             title="Memory",
             version=__version__,
-            instructions=prompts.load(_INSTRUCTIONS[config.extraction.mode]),
+            instructions=_instructions(config),
             tools=list(self._tools.values()),
             lifespan=lifespan,
             log_level=_LEVELS[config.log_level],
@@ -94,9 +95,9 @@ class MemoryServer(MCPServer[Serving]):
         except MCPError as error:
             if name in timeline.ASKING:
                 raise errors.unasked(name, error) from error
-            if name not in extraction.ASKING:
+            if name not in extraction.ASKING | core.ASKING:
                 raise
-            # The client would not let its model be asked. It is not asked again, so that now the tool answers itself.
+            # The client would not let its model, or its user, be asked. It is not asked again: the tool goes on itself.
             return await super().call_tool(name, bound, context)
 
     async def run_stdio_async(self) -> None:
@@ -127,6 +128,11 @@ def build_server(
     server = MemoryServer(config, identity, lifespan, replied)
     add_resources(server, identity)
     return server
+
+
+def _instructions(config: Config) -> str:
+    told = prompts.load(_INSTRUCTIONS[config.extraction.mode])
+    return told if config.approval.mode == "off" else f"{told}\n\n{prompts.load(_WAITING[config.approval.mode])}"
 
 
 async def _warm_up(app: App, replied: anyio.Event) -> None:
