@@ -323,6 +323,16 @@ async def test_what_nobody_decides_about_runs_out_and_is_swept(stored: Config, c
         assert await waiting(service) == ["Plays chess"]
 
 
+async def test_what_ran_out_but_is_not_swept_yet_can_be_proposed_anew(stored: Config, clock: FakeClock) -> None:
+    async with opened(stored, clock) as service:
+        for content in ("Likes tea", "Plays chess"):
+            await propose(service, content)
+        clock.advance(days=30)
+        await propose(service, "likes tea")
+        await service.apply("alice", [AddOperation(content="plays chess")], AGENT)
+        assert await waiting(service) == ["plays chess", "likes tea"]
+
+
 async def test_a_proposal_whose_own_time_has_passed_waits_no_longer(stored: Config, clock: FakeClock) -> None:
     never = stored.model_copy(update={"approval": ApprovalConfig(mode="all", expire_days=0)})
     async with opened(never, clock) as service:

@@ -5,9 +5,10 @@ from typing import Final, cast
 from mcp_memory import guard
 from mcp_memory.errors import Conflict, InvalidInput
 from mcp_memory.guard import Given
-from mcp_memory.models import Memory, Origin, State, Step, Vector
+from mcp_memory.models import Memory, Origin, Step, Vector
 from mcp_memory.service.damage import damaged
 from mcp_memory.service.outcomes import Added, Updated
+from mcp_memory.service.pending import Beginning
 from mcp_memory.service.writing import Writing, altered
 from mcp_memory.store.base import Transaction
 
@@ -16,7 +17,13 @@ MAX_SWEPT: Final = 20
 
 
 async def put(
-    turn: Transaction, writing: Writing, given: Given, vector: Vector | None, now: int, origin: Origin, begins: State
+    turn: Transaction,
+    writing: Writing,
+    given: Given,
+    vector: Vector | None,
+    now: int,
+    origin: Origin,
+    begins: Beginning,
 ) -> Added:
     """Add what `given` says, where it is new as what `begins` says.
 
@@ -25,7 +32,8 @@ async def put(
     Raises:
         Conflict: the text is one memory's and the key another's.
     """
-    if begins is State.PENDING and (waiting := await writing.waiting(turn, given.get("content", ""), now)):
+    said = given.get("content", "")
+    if begins.waits and (waiting := await writing.waiting(turn, said, now, begins.gone)):
         return Added(outcome="pending", memory=waiting, change_id=None)
     same_text, same_key = await writing.in_the_way(turn, given, now)
     if same_text and same_key and same_text.row != same_key.row:
@@ -36,7 +44,7 @@ async def put(
         )
     if same_text:
         return await _confirm(turn, writing, same_text, given, now, origin)
-    if same_key and begins is State.ACTIVE:
+    if same_key and not begins.waits:
         done = await apply(turn, writing, same_key, given, vector, now, origin)
         return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
     return await _create(turn, writing, given, vector, now, origin, begins)
@@ -55,16 +63,20 @@ async def apply(
 
 
 async def _create(
-    turn: Transaction, writing: Writing, given: Given, vector: Vector | None, now: int, origin: Origin, begins: State
+    turn: Transaction,
+    writing: Writing,
+    given: Given,
+    vector: Vector | None,
+    now: int,
+    origin: Origin,
+    begins: Beginning,
 ) -> Added:
     if turn.first_expiry is not None and turn.first_expiry <= now:
         await writing.sweep(turn, await turn.expired(now, MAX_SWEPT), now)
-    memory = writing.new(given, origin, now, begins)
-    outcome = "added" if begins is State.ACTIVE else "pending"
-    verb = "added" if begins is State.ACTIVE else "proposed"
-    change = writing.change(origin, now, f"{verb} {memory.id}")
+    memory = writing.new(given, origin, now, begins.state)
+    change = writing.change(origin, now, f"{'proposed' if begins.waits else 'added'} {memory.id}")
     stored = await turn.record(change, [Step(operation="add", memory=memory, vector=vector)])
-    return Added(outcome=outcome, memory=stored[0], change_id=change.id)
+    return Added(outcome="pending" if begins.waits else "added", memory=stored[0], change_id=change.id)
 
 
 async def _confirm(

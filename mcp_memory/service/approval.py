@@ -17,10 +17,10 @@ from mcp_memory.sections import ApprovalConfig
 from mcp_memory.service.cursor import page_size, seal, unseal
 from mcp_memory.service.damage import all_offered
 from mcp_memory.service.outcomes import Decided, Listed
-from mcp_memory.service.pending import Person, first_state
+from mcp_memory.service.pending import Person, beginning
 from mcp_memory.service.search import Searcher
 from mcp_memory.service.vectors import all_kept
-from mcp_memory.service.writing import Writing, altered, history_of, removal, split_twins
+from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins, waits
 from mcp_memory.store.base import Store, Transaction
 
 REVIEWER: Final = Person(tool="review", client="mcp-memory", client_version=__version__)
@@ -110,15 +110,17 @@ class Approvals:
         Raises:
             InvalidInput: a field is outside the limits, or holds a secret.
         """
-        if first_state(self._config, "added", origin) is State.ACTIVE:
-            return None
         user, now = guard.user(user), self._clock.now()
+        begins = beginning(self._config, "added", origin, now)
+        if not begins.waits:
+            return None
         given = guard.check(guard.screen(fields, self._secrets).fields, now, self._zone)
         if "content" not in given:
             return None
         async with self._store.transaction(user) as turn:
-            known = await self._writing.saying(turn, given["content"])
-        return given["content"] if known is None or known.expired(now) else None
+            twins = await turn.twins(fingerprint(given["content"]), None)
+        known = any(lives(twin, now) or waits(twin, now, begins.gone) for twin in twins)
+        return None if known else given["content"]
 
     async def _accept(self, user: str, memory_ids: Sequence[str], given: Given, origin: Person) -> Decided:
         user, now = guard.user(user), self._clock.now()
@@ -179,11 +181,7 @@ class Approvals:
     ) -> tuple[list[Memory], tuple[str, ...]]:
         """Those of `wanted` that wait, oldest first, and the ids of the others."""
         gone = self._config.gone(now)
-        found = [
-            one
-            for one in await turn.memories(wanted)
-            if one.state is State.PENDING and one.created_at > gone and not one.expired(now)
-        ]
+        found = [one for one in await turn.memories(wanted) if waits(one, now, gone)]
         known = {one.id for one in found}
         left = tuple(name for name in wanted if name not in known)
         if not found:

@@ -33,7 +33,7 @@ from mcp_memory.service.outcomes import (
     Undone,
     Updated,
 )
-from mcp_memory.service.pending import first_state, veiled_revision
+from mcp_memory.service.pending import beginning, veiled_revision
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
@@ -183,7 +183,7 @@ class MemoryService:
         user, now = guard.user(user), self._clock.now()
         ready, left = await self._ready(operations, now)
         async with self._store.transaction(user) as turn:
-            begins = first_state(self._approval, "extracted", origin)
+            begins = beginning(self._approval, "extracted", origin, now)
             plan = await Planner(turn, self._writing, origin, now, begins=begins).plan(ready)
             change = self._writing.change(origin, now, summary(plan))
             if dry_run or not plan.steps:
@@ -318,7 +318,7 @@ class MemoryService:
         self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin, known: anyio.Event
     ) -> Added:
         async with self._store.transaction(user) as turn:
-            begins = first_state(self._approval, "added", origin)
+            begins = beginning(self._approval, "added", origin, now)
             added = await adding.put(turn, self._writing, given, vector, now, origin, begins)
             with anyio.move_on_after(LONGEST_WAIT):
                 await known.wait()

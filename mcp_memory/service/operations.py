@@ -16,7 +16,6 @@ from mcp_memory.models import (
     NoOperation,
     Operation,
     Origin,
-    State,
     Step,
     UpdateOperation,
     Vector,
@@ -24,6 +23,7 @@ from mcp_memory.models import (
 )
 from mcp_memory.service.damage import all_offered
 from mcp_memory.service.outcomes import Done, Skipped
+from mcp_memory.service.pending import COUNTS, Beginning
 from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins
 from mcp_memory.store.base import Transaction
 
@@ -105,7 +105,7 @@ class Planner:
         now: int,
         read: Sequence[Memory] = (),
         *,
-        begins: State = State.ACTIVE,
+        begins: Beginning = COUNTS,
     ) -> None:
         self._turn = turn
         self._read = {memory.id: memory for memory in read}
@@ -151,17 +151,16 @@ class Planner:
         return memory
 
     async def _add(self, one: Ready) -> None:
-        waits = self._begins is State.PENDING
-        said = one.given.get("content", "")
-        if waits and (other := await self._writing.waiting(self._turn, said, self._now)):
+        begins, said = self._begins, one.given.get("content", "")
+        if begins.waits and (other := await self._writing.waiting(self._turn, said, self._now, begins.gone)):
             raise Conflict(f"waits for approval already, as memory {other.id}", (other.id,))
         same_text, same_key = await self._in_the_way(one.given, None)
         if same_text is not None:
             raise Conflict(f"known already as memory {same_text.id}", (same_text.id,))
-        if same_key is not None and not waits:
+        if same_key is not None and not begins.waits:
             self._alter(same_key, one)
             return
-        memory = self._writing.new(one.given, self._origin, self._now, self._begins)
+        memory = self._writing.new(one.given, self._origin, self._now, begins.state)
         self._write(Step(operation="add", memory=memory, vector=one.vector), one, memory, None)
 
     async def _refuse_taken(self, given: Given, own: Memory) -> None:

@@ -4,7 +4,7 @@ A pending memory is a row like any other whose `state` keeps it out of every rea
 the versions of memories and in what changes did; there `veiled` leaves nothing of it but its id.
 """
 
-from typing import Any, Final, Literal, assert_never
+from typing import Any, Final, Literal, NamedTuple, assert_never
 
 from mcp_memory.models import Memory, Origin, Revision, State
 from mcp_memory.sections import ApprovalConfig
@@ -24,8 +24,23 @@ Way = Literal["added", "extracted"]
 """How a memory comes about: by itself, or decided on, with others, out of a conversation."""
 
 
-def first_state(config: ApprovalConfig, way: Way, origin: Origin) -> State:
-    """What a new memory begins as."""
+class Beginning(NamedTuple):
+    """What a new memory begins as; what was proposed at the moment `gone` or before waits no longer."""
+
+    state: State
+    gone: int
+
+    @property
+    def waits(self) -> bool:
+        """Whether it needs a person's approval."""
+        return self.state is State.PENDING
+
+
+COUNTS: Final = Beginning(State.ACTIVE, -1)
+
+
+def beginning(config: ApprovalConfig, way: Way, origin: Origin, now: int) -> Beginning:
+    """What a new memory begins as at `now`."""
     match config.mode:
         case "off":
             held = False
@@ -35,7 +50,7 @@ def first_state(config: ApprovalConfig, way: Way, origin: Origin) -> State:
             held = True
         case _ as never:
             assert_never(never)
-    return State.PENDING if held and not isinstance(origin, Person) else State.ACTIVE
+    return Beginning(State.PENDING, config.gone(now)) if held and not isinstance(origin, Person) else COUNTS
 
 
 def veiled(memory: Memory) -> Memory:

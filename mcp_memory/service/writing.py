@@ -49,14 +49,10 @@ class Writing:
         living = await all_offered(await self.sweep(turn, twins, now), history_of(turn))
         return split_twins(living, mark, key)
 
-    async def waiting(self, turn: Transaction, content: str, now: int) -> Memory | None:
-        """The pending memory that says `content`, if there is one and it has not expired."""
-        known = await self.saying(turn, content)
-        return known if known is not None and _waits(known) and not known.expired(now) else None
-
-    async def saying(self, turn: Transaction, content: str) -> Memory | None:
-        """The memory that says `content`, whether it counts or not."""
-        return next(iter(await turn.twins(fingerprint(content), None)), None)
+    async def waiting(self, turn: Transaction, content: str, now: int, gone: int) -> Memory | None:
+        """The pending memory that says `content`, if there is one, proposed after `gone`, and it has not expired."""
+        twins = await turn.twins(fingerprint(content), None)
+        return next((twin for twin in twins if waits(twin, now, gone)), None)
 
     async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
         """Those of `memories` that live; the others, expired or pending, go as a change of the store's own."""
@@ -138,6 +134,11 @@ def split_twins(twins: Sequence[Memory], mark: bytes | None, key: str | None) ->
 def lives(memory: Memory, now: int) -> bool:
     """Whether it counts: accepted where that was needed, and not expired."""
     return not _waits(memory) and not memory.expired(now)
+
+
+def waits(memory: Memory, now: int, gone: int) -> bool:
+    """Whether a person can still decide about it: proposed after `gone`, and not expired."""
+    return _waits(memory) and memory.created_at > gone and not memory.expired(now)
 
 
 def undecided(last: Revision) -> str:

@@ -142,9 +142,9 @@ SELECT * FROM memories WHERE user = :number AND key = :key AND state = 'active'
 -- name: holders
 -- :fingerprints has 16 bytes for each number in :places.
 SELECT m.* FROM json_each(:places) AS j
-JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
+CROSS JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
 UNION
-SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m
+SELECT m.* FROM json_each(:keys) AS j CROSS JOIN memories AS m
     ON m.user = :number AND m.key = j.value AND m.state = 'active'
 
 -- name: expired
@@ -327,7 +327,8 @@ SELECT u.name AS user, u.last_seq AS writes,
     (SELECT count(*) FROM memories AS m INDEXED BY memories_for_search
         LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
         WHERE m.row_id BETWEEN {own_rows} AND v.row_id IS NULL) AS lacking,
-    (SELECT count(*) FROM memories AS m WHERE m.user = u.number AND m.state = 'pending') AS pending
+    (SELECT count(*) FROM memories AS m INDEXED BY memories_pending WHERE m.user = u.number AND m.state = 'pending')
+        AS pending
 FROM users AS u ORDER BY u.number
 
 -- fragment: written
@@ -511,7 +512,8 @@ COMMIT
 -- In pieces, since there may be many users.
 SELECT number, name, last_seq,
     (SELECT min(expires_at) FROM memories WHERE user = users.number AND expires_at IS NOT NULL) AS first_expiry,
-    (SELECT min(created_at) FROM memories WHERE user = users.number AND state = 'pending') AS first_pending
+    (SELECT min(created_at) FROM memories INDEXED BY memories_pending WHERE user = users.number AND state = 'pending')
+        AS first_pending
 FROM users WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: first_change_since
