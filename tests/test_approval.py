@@ -347,6 +347,21 @@ async def test_a_proposal_whose_own_time_has_passed_waits_no_longer(stored: Conf
         assert (await service.retention.sweep(RetentionConfig())).expired == 1
 
 
+async def test_another_process_finds_what_was_accepted_and_loses_what_was_taken_back(
+    config: Config, clock: FakeClock
+) -> None:
+    waits = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    async with opened(waits, clock) as one, opened(waits, clock) as other:
+        await other.add("alice", Fields(content="Lives in Rome"), PERSON)
+        assert await found(other, "tea drinks") == []
+        tea = await propose(one, "Likes tea", topics=["drinks"])
+        assert await found(other, "tea drinks") == []
+        await one.approvals.accept("alice", [tea.id])
+        assert await found(other, "tea drinks") == ["Likes tea"]
+        await one.undo("alice", None, PERSON)
+        assert await found(other, "tea drinks") == []
+
+
 async def pages(service: MemoryService, limit: int) -> Sequence[str]:
     seen: list[str] = []
     page = await service.approvals.pending("alice", limit)

@@ -13,7 +13,7 @@ from mcp.types import TextResourceContents
 
 from mcp_memory.cli import main
 from mcp_memory.config import TOOL_PROFILES, Config
-from mcp_memory.sections import ApprovalConfig, SearchConfig
+from mcp_memory.sections import ApprovalConfig, ExtractionConfig, SearchConfig
 from mcp_memory.server.build import TOOLS
 from mcp_memory.testing import FakeClock
 from tests.support import Mode, call, connected, ok, text
@@ -134,6 +134,19 @@ async def test_no_resource_prompt_or_instruction_shows_what_waits(
         shows_nothing("\n".join(told), "quokka")
         with pytest.raises(Exception, match=named["id"]):
             await client.read_resource(f"memory://memories/{named['id']}")
+
+
+@pytest.mark.promise("P8")
+@pytest.mark.parametrize("extraction", ["agentic", "always"])
+@pytest.mark.parametrize(("waits", "told"), [("off", 0), ("extracted", 1), ("all", 1)])
+async def test_the_instructions_say_in_one_line_that_memories_wait(
+    config: Config, extraction: Any, waits: Any, told: int
+) -> None:
+    every = {"extraction": ExtractionConfig(mode=extraction), "approval": ApprovalConfig(mode=waits)}
+    async with connected(config.model_copy(update=every)) as client:
+        instructions = client.instructions or ""
+    assert len(instructions.encode()) <= 2_048
+    assert len([line for line in instructions.splitlines() if "approved" in line]) == told
 
 
 async def test_no_command_shows_what_waits(all_wait: Config, clock: FakeClock) -> None:
