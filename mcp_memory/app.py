@@ -145,7 +145,13 @@ class App:
         self._store = store
         self._opened.set()
         return MemoryService(
-            store, self._clock, embedder, self.zone, self.config.search.min_score, self.config.secrets.action
+            store,
+            self._clock,
+            embedder,
+            self.zone,
+            self.config.search.min_score,
+            self.config.secrets.action,
+            self.config.approval,
         )
 
     async def aclose(self) -> None:

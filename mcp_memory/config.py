@@ -18,6 +18,7 @@ from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.sections import (
+    ApprovalConfig,
     BackupConfig,
     EmbeddingConfig,
     EncryptionConfig,
@@ -86,6 +87,7 @@ class Config(Value):
     llm: LlmConfig = LlmConfig()
     extraction: ExtractionConfig = ExtractionConfig()
     profile: ProfileConfig = ProfileConfig()
+    approval: ApprovalConfig = ApprovalConfig()
     retention: RetentionConfig = RetentionConfig()
     encryption: EncryptionConfig = EncryptionConfig()
 

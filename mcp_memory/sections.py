@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -10,6 +10,9 @@ from mcp_memory import guard
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.text import LANGUAGES, parse_duration
+
+_DAY: Final = 86_400_000_000
+"""Microseconds."""
 
 
 class StoreConfig(Value):
@@ -151,6 +154,21 @@ class ProfileConfig(Value):
     in_instructions: bool = Field(
         default=False, description="Whether a short one, of 1 KB at most, stands in the server's instructions."
     )
+
+
+class ApprovalConfig(Value):
+    """Which new memories wait until a person accepts them. What a person writes at first hand never does."""
+
+    mode: Literal["off", "extracted", "all"] = Field(
+        default="off", description='"extracted": what is made out of conversations waits; "all": what is added too.'
+    )
+    expire_days: int = Field(
+        default=30, ge=0, le=36_500, description="Days after which what nobody decided about goes; 0: never."
+    )
+
+    def gone(self, now: int) -> int:
+        """The moment, in microseconds: what was proposed then or before waits no longer at `now`."""
+        return now - self.expire_days * _DAY if self.expire_days else -1
 
 
 class RetentionConfig(Value):

@@ -91,8 +91,8 @@ def as_before_0002(copy: Path) -> Path:
     """The copy as the migration 0002 would have found it."""
     with closing(sqlite3.connect(copy)) as connection:
         connection.executescript(
-            "DROP TABLE backup_folders; ALTER TABLE changes DROP COLUMN pruned;"
-            "DELETE FROM schema_migrations WHERE number = 2; VACUUM"
+            "DROP TABLE backup_folders; ALTER TABLE changes DROP COLUMN pruned; DROP INDEX memories_pending;"
+            "DELETE FROM schema_migrations WHERE number > 1; VACUUM"
         )
     return copy
 

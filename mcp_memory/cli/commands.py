@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "delete": Entry("writing", "delete", "Delete memories; undo brings them back."),
         "profile": Entry("profile", "profile", "Print what is known of a user, for a prompt."),
         "stats": Entry("reading", "stats", "Count memories by topic, agent and age."),
+        "review": Entry("review", "review", "Decide about memories that wait for approval."),
         "ui": Entry("ui", "ui", "Look through them in your browser."),
         "extract": Entry("conversations", "extract_command", "Turn a transcript into memories."),
         "optimize": Entry("optimizing", "optimize_command", "Merge memories that say the same."),

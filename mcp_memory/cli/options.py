@@ -12,7 +12,7 @@ import mcp_memory
 from mcp_memory import config
 from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput
-from mcp_memory.models import Origin
+from mcp_memory.service.pending import Person
 
 OPTIONS: Final = {
     "user": click.option("--user", metavar="U", help="Whose memories these are (default: default)."),
@@ -63,9 +63,9 @@ def listed(given: str) -> list[str]:
     return [part.strip() for part in given.split(",")]
 
 
-def origin(tool: str) -> Origin:
+def origin(tool: str) -> Person:
     """Who a change says that it is by: a person, at this command line."""
-    return Origin(tool=tool, client="mcp-memory", client_version=mcp_memory.__version__)
+    return Person(tool=tool, client="mcp-memory", client_version=mcp_memory.__version__)
 
 
 def environment() -> Mapping[str, str]:

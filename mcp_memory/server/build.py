@@ -34,7 +34,7 @@ _INSTRUCTIONS: Final[Mapping[str, str]] = {"agentic": "instructions", "always": 
 MOST_INSTRUCTIONS: Final = 2_048
 MOST_BRIEF: Final = 1_024
 """Bytes of the instructions, which clients cut behind the first, and of the profile in them."""
-
+_WAITING: Final[Mapping[str, str]] = {"extracted": "waiting-extracted", "all": "waiting"}
 _HOUR_MS: Final = 3_600_000
 _BREATH: Final = 0.05
 """Seconds between the first reply and the opening of the store. The SDK writes stdout in a thread, step by step, and
@@ -106,9 +106,9 @@ class MemoryServer(MCPServer[Serving]):
         except MCPError as error:
             if name in timeline.ASKING:
                 raise errors.unasked(name, error) from error
-            if name not in extraction.ASKING:
+            if name not in extraction.ASKING | core.ASKING:
                 raise
-            # The client would not let its model be asked. It is not asked again, so that now the tool answers itself.
+            # The client would not let its model, or its user, be asked. It is not asked again: the tool goes on itself.
             return await super().call_tool(name, bound, context)
 
     async def list_resources(self) -> list[Resource]:
@@ -183,7 +183,8 @@ def build_server(
 
 
 def _guidance(config: Config) -> str:
-    return prompts.load(_INSTRUCTIONS[config.extraction.mode])
+    told = prompts.load(_INSTRUCTIONS[config.extraction.mode])
+    return told if config.approval.mode == "off" else f"{told}\n\n{prompts.load(_WAITING[config.approval.mode])}"
 
 
 async def _warm_up(app: App, replied: anyio.Event) -> None:

@@ -32,7 +32,7 @@ async def request_of(
     if request is None:
         return None
     first_round = ctx.input_responses is None
-    return request if not first_round or serving(ctx).unanswered.ask(call.user, request) else None
+    return request if not first_round or serving(ctx).unanswered.ask(call.user, request.user) else None
 
 
 def sample_of(request: Request | None, max_tokens: int) -> Sample | None:

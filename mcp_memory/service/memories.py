@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -13,13 +13,15 @@ from mcp_memory.clock import Clock
 from mcp_memory.embed.base import Embedder
 from mcp_memory.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from mcp_memory.guard import Fields, Given, SecretAction
-from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, Step, Vector
+from mcp_memory.models import Filter, Hit, Memory, Operation, Origin, Revision, State, Vector
+from mcp_memory.sections import ApprovalConfig
+from mcp_memory.service import adding, undo
 from mcp_memory.service import cursor as cursors
-from mcp_memory.service import undo
+from mcp_memory.service.approval import Approvals
 from mcp_memory.service.browsing import Browsing
 from mcp_memory.service.completion import Completions
 from mcp_memory.service.cursor import page_size
-from mcp_memory.service.damage import History, all_offered, damaged, hits_offered
+from mcp_memory.service.damage import History, all_offered, hits_offered
 from mcp_memory.service.forgetting import Forgetting
 from mcp_memory.service.operations import Planner, Ready, as_stored, read, summary
 from mcp_memory.service.outcomes import (
@@ -34,13 +36,14 @@ from mcp_memory.service.outcomes import (
     Updated,
 )
 from mcp_memory.service.overview import Overview
+from mcp_memory.service.pending import beginning, veiled_revision
 from mcp_memory.service.profile import Profile, Profiles
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
 from mcp_memory.service.vectors import Vectors, all_kept, kept
-from mcp_memory.service.writing import Writing, altered, not_found, removal
-from mcp_memory.store.base import Store, Transaction
+from mcp_memory.service.writing import Writing, not_found, removal, undecided
+from mcp_memory.store.base import Store
 from mcp_memory.text import Analyzer
 
 if TYPE_CHECKING:
@@ -50,17 +53,17 @@ MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
 RELATED_SCORE: Final = 0.15
 """The cut-off where memories are looked for that a conversation may be about: what is left out cannot be corrected."""
+NO_APPROVAL: Final = ApprovalConfig()
 LONGEST_WAIT: Final = 0.05
 """Seconds that a write keeps its turn for the neighbours to be read; a large store just opened takes longer."""
-MAX_SWEPT: Final = 20
-"""How many expired memories one new memory takes away with it: more than come in, and a few milliseconds at most."""
 
 
 class MemoryService:
     """All use cases. Every method takes the user first, and reaches nothing of any other user.
 
     `zone` (None: the system's) is where a time without an offset belongs; without an `embedder` searches are by words.
-    `min_score` is the cut-off of searches that name none; `secrets` is what is done with one in what is to be stored.
+    `min_score` is the cut-off of searches that name none; `secrets` is what is done with one in what is to be stored,
+    and `approval` says which new memories wait until a person accepts them.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class MemoryService:
         zone: tzinfo | None = None,
         min_score: float = MIN_SCORE,
         secrets: SecretAction = "refuse",
+        approval: ApprovalConfig = NO_APPROVAL,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -78,15 +82,17 @@ class MemoryService:
         self._zone = zone
         self._min_score = min_score
         self.secrets: SecretAction = secrets
+        self._approval = approval
         self._searcher = Searcher(store, Vectors(store, embedder), Analyzer(store.settings.languages), zone)
         self.vectors = self._searcher.vectors
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
         self.browsing = Browsing(store, clock, zone)
         self.forgetting = Forgetting(store, clock)
         self.overview = Overview(store, clock)
-        self.retention = Retention(store, clock)
+        self.retention = Retention(store, clock, approval)
         self.profiles = Profiles(store, self._searcher, clock, min_score)
         self.completions = Completions(store, clock)
+        self.approvals = Approvals(store, self._writing, self._searcher, clock, approval, secrets)
 
     @cached_property
     def optimizer(self) -> "Optimizer":
@@ -96,7 +102,7 @@ class MemoryService:
         return Optimizer(self._store, self._writing, self._searcher, self._clock)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
-        """Remember one statement, unless it is there already, or it replaces what its key said.
+        """Remember one statement, unless it is there already, or it replaces what its key said, or has to wait.
 
         Raises:
             InvalidInput: a field is outside the limits, or holds a secret.
@@ -142,7 +148,7 @@ class MemoryService:
                         f"Memory {other.id} already has this text or key; update or delete that one instead.",
                         (other.id,),
                     )
-            done = await self._apply(turn, memory, given, vector, now, origin)
+            done = await adding.apply(turn, self._writing, memory, given, vector, now, origin)
         return done.model_copy(update={"redacted": screened.redacted})
 
     async def delete(self, user: str, memory_ids: Sequence[str], origin: Origin) -> Deleted:
@@ -177,7 +183,7 @@ class MemoryService:
             if await turn.mere_deletions(undone):
                 done = await undo.bring_back(turn, self._writing, undone, change)
             else:
-                done = await undo.take_back(turn, self._writing, undone, change)
+                done = await undo.take_back(turn, self._writing, undone, change, origin)
         self.vectors.want(user)
         return done
 
@@ -194,7 +200,8 @@ class MemoryService:
         user, now = guard.user(user), self._clock.now()
         ready, left = await self._ready(operations, now)
         async with self._store.transaction(user) as turn:
-            plan = await Planner(turn, self._writing, origin, now).plan(ready)
+            begins = beginning(self._approval, "extracted", origin, now)
+            plan = await Planner(turn, self._writing, origin, now, begins=begins).plan(ready)
             change = self._writing.change(origin, now, summary(plan))
             if dry_run or not plan.steps:
                 return Applied(done=tuple(plan.done), skipped=(*left, *plan.skipped), change_id=None)
@@ -222,7 +229,7 @@ class MemoryService:
                 raise InvalidInput("Give either id or key, and only one of them.")
         if memory is None:
             raise NotFound(await self._missing(user, memory_id, key))
-        revisions = tuple(await self._store.revisions(user, memory.id)) if history else None
+        revisions = tuple(map(veiled_revision, await self._store.revisions(user, memory.id))) if history else None
         [shown] = await all_offered([memory], self._history(user))
         return Got(memory=shown, revisions=revisions)
 
@@ -334,63 +341,11 @@ class MemoryService:
         self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin, known: anyio.Event
     ) -> Added:
         async with self._store.transaction(user) as turn:
-            added = await self._put(turn, given, vector, now, origin)
+            begins = beginning(self._approval, "added", origin, now)
+            added = await adding.put(turn, self._writing, given, vector, now, origin, begins)
             with anyio.move_on_after(LONGEST_WAIT):
                 await known.wait()
             return added
-
-    async def _put(self, turn: Transaction, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
-        same_text, same_key = await self._writing.in_the_way(turn, given, now)
-        if same_text and same_key and same_text.row != same_key.row:
-            raise Conflict(
-                f"This text is memory {same_text.id}, but key {given.get('key')!r} is memory {same_key.id}; "
-                "delete one of them, or leave the key out.",
-                (same_text.id, same_key.id),
-            )
-        if same_text:
-            return await self._confirm(turn, same_text, given, now, origin)
-        if same_key:
-            done = await self._apply(turn, same_key, given, vector, now, origin)
-            return Added(outcome="replaced", memory=done.memory, change_id=done.change_id)
-        return await self._create(turn, given, vector, now, origin)
-
-    async def _create(self, turn: Transaction, given: Given, vector: Vector | None, now: int, origin: Origin) -> Added:
-        if turn.first_expiry is not None and turn.first_expiry <= now:
-            await self._writing.sweep(turn, await turn.expired(now, MAX_SWEPT), now)
-        memory = self._writing.new(given, origin, now)
-        change = self._writing.change(origin, now, f"added {memory.id}")
-        stored = await turn.record(change, [Step(operation="add", memory=memory, vector=vector)])
-        return Added(outcome="added", memory=stored[0], change_id=change.id)
-
-    async def _confirm(self, turn: Transaction, memory: Memory, given: Given, now: int, origin: Origin) -> Added:
-        """Add onto a memory of the same text: its wording stays, topics are united, what else is given is set.
-
-        An add never clears or unpins: empty values count as not given.
-        """
-        if memory.damaged:
-            raise damaged(memory)
-        rest = cast("Given", {name: value for name, value in given.items() if value})
-        rest["content"] = memory.content
-        if "topics" in rest:
-            rest["topics"] = tuple(dict.fromkeys(memory.topics + rest["topics"]))
-            if len(rest["topics"]) > guard.MAX_TOPICS:
-                raise InvalidInput(
-                    f"This text is memory {memory.id}, whose {len(memory.topics)} topics and the new ones make "
-                    f"{len(rest['topics'])}; at most {guard.MAX_TOPICS} fit. Give fewer, or the whole new list to "
-                    "update_memory."
-                )
-        done = await self._apply(turn, memory, rest, None, now, origin)
-        return Added(outcome="exists", memory=done.memory, change_id=done.change_id)
-
-    async def _apply(
-        self, turn: Transaction, memory: Memory, given: Given, vector: Vector | None, now: int, origin: Origin
-    ) -> Updated:
-        done = altered(memory, given, vector, now)
-        if done is None:
-            return Updated(outcome="unchanged", memory=memory, changed=(), change_id=None)
-        change = self._writing.change(origin, now, f"updated {memory.id} ({', '.join(done.names)})")
-        stored = await turn.record(change, [done.step])
-        return Updated(outcome="updated", memory=stored[0], changed=done.names, change_id=change.id)
 
     def _history(self, user: str) -> History:
         async def history(memory: Memory) -> list[Revision]:
@@ -402,8 +357,9 @@ class MemoryService:
         if memory_id is None:
             return f"No memory with key {key!r} for this user. list_memories shows all."
         revisions = await self._store.revisions(user, memory_id.strip())
-        if revisions and revisions[-1].operation == "delete":
-            return (
-                f"Memory {memory_id.strip()} was deleted; undo with change_id {revisions[-1].change.id} brings it back."
-            )
+        last = revisions[-1] if revisions else None
+        if last is not None and last.memory.state is State.PENDING:
+            return undecided(last)
+        if last is not None and last.operation == "delete":
+            return f"Memory {memory_id.strip()} was deleted; undo with change_id {last.change.id} brings it back."
         return not_found([memory_id])

@@ -23,7 +23,8 @@ from mcp_memory.models import (
 )
 from mcp_memory.service.damage import all_offered
 from mcp_memory.service.outcomes import Done, Skipped
-from mcp_memory.service.writing import Writing, altered, history_of, removal, split_twins
+from mcp_memory.service.pending import COUNTS, Beginning
+from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins
 from mcp_memory.store.base import Transaction
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
@@ -48,7 +49,7 @@ class Plan:
     done: list[Done] = field(default_factory=list[Done])
     skipped: list[Skipped] = field(default_factory=list[Skipped])
     expired: dict[int, Memory] = field(default_factory=dict[int, Memory])
-    """Memories whose time has passed and that stand in the way."""
+    """Memories that stand in the way without counting: their time has passed, or they wait for approval."""
 
 
 def read(
@@ -93,17 +94,25 @@ def skipped(operation: Operation, why: str) -> Skipped:
 class Planner:
     """Turns operations into steps inside a transaction, from which it only reads.
 
-    `read` are living memories as this transaction has read them already.
+    `read` are living memories as this transaction has read them already; new ones begin as `begins` says.
     """
 
     def __init__(
-        self, turn: Transaction, writing: Writing, origin: Origin, now: int, read: Sequence[Memory] = ()
+        self,
+        turn: Transaction,
+        writing: Writing,
+        origin: Origin,
+        now: int,
+        read: Sequence[Memory] = (),
+        *,
+        begins: Beginning = COUNTS,
     ) -> None:
         self._turn = turn
         self._read = {memory.id: memory for memory in read}
         self._writing = writing
         self._origin = origin
         self._now = now
+        self._begins = begins
         self._touched: set[int] = set()
         self._freed: set[int] = set()
         self._texts: set[bytes] = set()
@@ -142,13 +151,16 @@ class Planner:
         return memory
 
     async def _add(self, one: Ready) -> None:
+        begins, said = self._begins, one.given.get("content", "")
+        if begins.waits and (other := await self._writing.waiting(self._turn, said, self._now, begins.gone)):
+            raise Conflict(f"waits for approval already, as memory {other.id}", (other.id,))
         same_text, same_key = await self._in_the_way(one.given, None)
         if same_text is not None:
             raise Conflict(f"known already as memory {same_text.id}", (same_text.id,))
-        if same_key is not None:
+        if same_key is not None and not begins.waits:
             self._alter(same_key, one)
             return
-        memory = self._writing.new(one.given, self._origin, self._now)
+        memory = self._writing.new(one.given, self._origin, self._now, begins.state)
         self._write(Step(operation="add", memory=memory, vector=one.vector), one, memory, None)
 
     async def _refuse_taken(self, given: Given, own: Memory) -> None:
@@ -172,7 +184,7 @@ class Planner:
             raise Conflict("another operation has this text or key")
         found = await self._turn.twins(mark, key) if mark or key else []
         twins = await all_offered(found, history_of(self._turn))
-        self._plan.expired |= {twin.row: twin for twin in twins if twin.expired(self._now)}
+        self._plan.expired |= {twin.row: twin for twin in twins if not lives(twin, self._now)}
         gone = {*self._freed, *self._plan.expired, *([own.row] if own else [])}
         return split_twins([twin for twin in twins if twin.row not in gone], mark, key)
 

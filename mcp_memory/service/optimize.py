@@ -11,6 +11,7 @@ from mcp_memory.models import (
     LeftOut,
     Memory,
     Origin,
+    State,
     UpdateOperation,
     Vector,
     fingerprint,
@@ -20,7 +21,7 @@ from mcp_memory.service.outcomes import Applied, Done, Lookalike, Merging, Optim
 from mcp_memory.service.search import Searcher
 from mcp_memory.service.survey import Near, pages, survey
 from mcp_memory.service.vectors import all_kept
-from mcp_memory.service.writing import Writing, removal
+from mcp_memory.service.writing import Writing, lives, removal
 from mcp_memory.store.base import Store, Transaction
 from mcp_memory.text import mentioned
 from mcp_memory.text.plans import planned
@@ -103,7 +104,8 @@ class Optimizer:
         tokens, suggestions = await self._outdated(user, now)
         async with self._store.transaction(user) as turn:
             expired = await turn.expired(now, MOST_EXPIRED + 1)
-            sound = [memory for memory in expired[:MOST_EXPIRED] if not memory.damaged]
+            accepted = [memory for memory in expired[:MOST_EXPIRED] if memory.state is State.ACTIVE]
+            sound = [memory for memory in accepted if not memory.damaged]
             plan = Plan()
             for memory in sound:
                 why = f"expired on {date_in(memory.expires_at or now, self._zone)}"
@@ -210,7 +212,7 @@ class Optimizer:
             return None
         mark = fingerprint(merging.content)
         own = {merging.kept.row, *(other.row for other in merging.others)}
-        twins = [twin for twin in await turn.twins(mark, None) if twin.row not in own and not twin.expired(now)]
+        twins = [twin for twin in await turn.twins(mark, None) if twin.row not in own and lives(twin, now)]
         if twins:
             return f"memory {twins[0].id} says that already"
         if mark in texts:

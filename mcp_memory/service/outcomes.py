@@ -11,10 +11,11 @@ TOLD: Final = 100
 class Added(Value):
     """`exists`: the text was there already; `change_id` is None where nothing had to be written.
 
+    `pending`: nothing finds the memory before a person has accepted it; without a `change_id` it waited already.
     `redacted` are the secrets that were replaced before anything was stored: `API key in content`.
     """
 
-    outcome: Literal["added", "exists", "replaced"]
+    outcome: Literal["added", "exists", "replaced", "pending"]
     memory: Memory
     change_id: str | None
     neighbours: tuple[Hit, ...] = ()
@@ -170,6 +171,21 @@ class Swept(Value):
 
     expired: int
     revisions: int
+
+
+class Decided(Value):
+    """What became of pending memories, as one change.
+
+    `memories` are as they are now, or, refused, as they were. `replaced` are those that gave way to a later one with
+    the same key, `left` the ids that wait no longer, or never did. `redacted` is that of `Added`.
+    """
+
+    outcome: Literal["accepted", "refused"]
+    memories: tuple[Memory, ...]
+    replaced: tuple[Memory, ...] = ()
+    left: tuple[str, ...] = ()
+    change_id: str
+    redacted: tuple[str, ...] = ()
 
 
 class Listed(Value):

@@ -1,4 +1,4 @@
-"""What goes by itself: expired memories, former versions, deleted memories. In the background, a few rows at a time.
+"""What goes by itself: expired and undecided memories, former versions, deleted ones. In the background, bit by bit.
 
 Each batch is one short transaction and one recorded change of the system, so that several servers on one file take
 turns and the second finds nothing left to do. How old something is, is told by the order of changes: it is older than a
@@ -7,7 +7,7 @@ the machine's clock was behind for a while.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -16,11 +16,11 @@ from anyio.lowlevel import checkpoint
 
 from mcp_memory.clock import Clock
 from mcp_memory.errors import McpMemoryError
-from mcp_memory.models import Bounds, Origin
-from mcp_memory.sections import RetentionConfig
+from mcp_memory.models import Bounds, Memory, Origin
+from mcp_memory.sections import ApprovalConfig, RetentionConfig
 from mcp_memory.service.outcomes import Swept
 from mcp_memory.service.writing import SWEEP, Writing
-from mcp_memory.store.base import Due, Store
+from mcp_memory.store.base import Due, Store, Transaction
 
 BATCH: Final = 25
 """So many memories or revisions are taken away in one transaction; others who write wait some milliseconds for it."""
@@ -38,11 +38,12 @@ _log = logging.getLogger(__name__)
 
 
 class Retention:
-    """Sweeps what has expired, and what a configuration no longer keeps, of all users."""
+    """Sweeps what has expired, undecided too, and what a configuration no longer keeps, of all users."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, approval: ApprovalConfig) -> None:
         self._store = store
         self._clock = clock
+        self._approval = approval
         self._writing = Writing(clock)
 
     async def keep_swept(self, config: RetentionConfig) -> None:
@@ -67,19 +68,28 @@ class Retention:
         for due in await self._store.due():
             if due.first_expiry is not None and due.first_expiry <= self._clock.now():
                 expired += await self._expire(due.user)
+            if due.first_pending is not None and due.first_pending <= self._approval.gone(self._clock.now()):
+                expired += await self._withdraw(due.user)
             if config.revisions_days or config.deleted_days:
                 revisions += await self._prune(due, config)
         return Swept(expired=expired, revisions=revisions)
 
     async def _expire(self, user: str) -> int:
+        return await self._take_away(user, lambda turn, now: turn.expired(now, BATCH))
+
+    async def _withdraw(self, user: str) -> int:
+        """Take away what nobody has decided about in time."""
+        return await self._take_away(user, lambda turn, now: turn.undecided(self._approval.gone(now), BATCH))
+
+    async def _take_away(self, user: str, due: Callable[[Transaction, int], Awaitable[list[Memory]]]) -> int:
         swept = 0
         while True:
             now = self._clock.now()
             async with self._store.transaction(user) as turn:
-                expired = await turn.expired(now, BATCH)
-                await self._writing.sweep(turn, expired, now)
-            swept += len(expired)
-            if len(expired) < BATCH:
+                gone = await due(turn, now)
+                await self._writing.sweep(turn, gone, now)
+            swept += len(gone)
+            if len(gone) < BATCH:
                 return swept
             await anyio.sleep(_BREATH)
 

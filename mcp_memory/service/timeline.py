@@ -7,11 +7,12 @@ from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.errors import Conflict, InvalidInput, NotFound
 from mcp_memory.guard import Given
-from mcp_memory.models import Filter, Memory, Origin, Revision, State, Step, Vector, fingerprint
+from mcp_memory.models import Entry, Filter, Memory, Origin, Revision, State, Step, Trace, Vector, fingerprint
 from mcp_memory.service.cursor import FOREIGN, page_size, seal, unseal
 from mcp_memory.service.outcomes import Changes, Cleared, History, Restored
+from mcp_memory.service.pending import veiled_revision
 from mcp_memory.service.search import Searcher
-from mcp_memory.service.writing import Alteration, Writing, altered, not_found
+from mcp_memory.service.writing import Alteration, Writing, altered, not_found, undecided
 from mcp_memory.store.base import Store, Transaction
 
 TRACES: Final = 10
@@ -55,7 +56,7 @@ class Timeline:
             end = guard.bound("until", until, now, self._zone) if until else None
             before = await self._store.first_change(user, end) if end is not None else None
         found = await self._store.changes(user, allowed + 1, TRACES, before=before, after=after, since=moment)
-        shown, more = tuple(found[:allowed]), len(found) > allowed
+        shown, more = tuple(map(_veiled, found[:allowed])), len(found) > allowed
         # A change is named by its id: its number would tell how much other users write.
         following = seal(user, _bound(since), shown[-1].change.id.encode()) if more else None
         return Changes(entries=shown, next_cursor=following, left_out=left_out)
@@ -71,10 +72,13 @@ class Timeline:
         revisions = await self._store.revisions(user, memory_id)
         memory = await self._store.memory(user, memory_id, now)
         if memory is not None:
-            return History(memory=memory, revisions=tuple(revisions), gone=None)
-        if not revisions or revisions[-1].memory.state is State.PENDING:
+            return History(memory=memory, revisions=tuple(map(veiled_revision, revisions)), gone=None)
+        if not revisions:
             raise NotFound(not_found([memory_id]))
-        return History(memory=revisions[-1].memory, revisions=tuple(revisions), gone=_gone(revisions[-1]))
+        last = revisions[-1]
+        if last.memory.state is State.PENDING:
+            raise NotFound(undecided(last))
+        return History(memory=last.memory, revisions=tuple(map(veiled_revision, revisions)), gone=_gone(last))
 
     async def restore(self, user: str, memory_id: str, version: int, origin: Origin) -> Restored:
         """Give a memory back what it was at `version`, as one change; a deleted one comes back under its id.
@@ -163,6 +167,15 @@ class Timeline:
             )
 
 
+def _veiled(entry: Entry) -> Entry:
+    """`entry`, without what waited for approval when it was made."""
+    traces = (
+        Trace(revision=veiled_revision(one.revision), former=one.former and veiled_revision(one.former))
+        for one in entry.traces
+    )
+    return entry.model_copy(update={"traces": tuple(traces)})
+
+
 def _bound(since: str) -> str:
     return f"changes since {since}"
 
@@ -181,8 +194,10 @@ def _gone(last: Revision) -> Literal["deleted", "expired"]:
 
 def _version(memory_id: str, history: Sequence[Revision], version: int) -> Memory:
     """The memory as it was at `version`."""
-    if not history or history[-1].memory.state is State.PENDING:
+    if not history:
         raise NotFound(not_found([memory_id]))
+    if history[-1].memory.state is State.PENDING:
+        raise NotFound(undecided(history[-1]))
     found = next((one for one in history if one.memory.version == version and one.operation not in _GONE), None)
     if found is not None and not found.memory.damaged:
         return found.memory
@@ -209,7 +224,7 @@ def _restoring(
     if current is not None:
         return altered(current, given, vector, now)
     worded_at = last.worded_at if last.content == wanted.content else now
-    fresh = {"version": last.version + 1, "updated_at": now, "worded_at": worded_at}
+    fresh = {"version": last.version + 1, "updated_at": now, "worded_at": worded_at, "state": last.state}
     step = Step(operation="restore", memory=wanted.model_copy(update=fresh), vector=vector)
     return Alteration(step, ())
 

@@ -5,10 +5,11 @@ from typing import Final, NamedTuple
 
 from mcp_memory import guard
 from mcp_memory.errors import NotFound, UndoRefused
-from mcp_memory.models import Change, Memory, Revision, Step, fingerprint
+from mcp_memory.models import Change, Memory, Origin, Revision, State, Step, fingerprint
 from mcp_memory.service.damage import sound, with_last_good
 from mcp_memory.service.outcomes import TOLD, Undone, UndoneStep
-from mcp_memory.service.writing import FORGET, PORTION, Writing, portions
+from mcp_memory.service.pending import Person, veiled
+from mcp_memory.service.writing import FORGET, PORTION, Writing, lives, portions
 from mcp_memory.store.base import Transaction
 
 _CLEAN_UP: Final = "the clean-up of expired memories and of what retention does not keep"
@@ -19,10 +20,14 @@ _NAMED: Final = 10
 
 
 class _Plan(NamedTuple):
-    """The steps that take a change back, and the expired memories that must go before."""
+    """The steps that take a change back, and the expired or pending memories that must go before.
+
+    `accepts`: what waits for approval would count from then on.
+    """
 
     steps: list[Step]
     expired: list[Memory]
+    accepts: bool = False
 
 
 async def target(turn: Transaction, change_id: str | None) -> Change:
@@ -49,14 +54,19 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
     return change
 
 
-async def take_back(turn: Transaction, writing: Writing, undone: Change, by: Change) -> Undone:
+async def take_back(turn: Transaction, writing: Writing, undone: Change, by: Change, origin: Origin) -> Undone:
     """Record `by`, which brings back what was there before the change `undone`.
 
     Raises:
         UndoRefused: a later standing change touched the same memories, their text or key belongs to another memory by
-            now, or the revisions needed are gone; `ids` names the memories in the way.
+            now, or the revisions needed are gone; `ids` names the memories in the way. Or it would accept what waits
+            for approval, and `origin` is no person.
     """
-    steps, expired = await _plan(turn, undone, by.at)
+    steps, expired, accepts = await _plan(turn, undone, by.at)
+    if accepts and not isinstance(origin, Person):
+        raise UndoRefused(
+            f"Change {undone.id} took back that memories were accepted; only the user accepts them: mcp-memory review."
+        )
     await writing.sweep(turn, expired, by.at)
     await turn.record(by, steps)
     shown = sorted(steps, key=lambda step: (step.operation != "delete", step.memory.row))
@@ -87,7 +97,7 @@ async def bring_back(turn: Transaction, writing: Writing, undone: Change, by: Ch
 
 def _told(undone: Change, by: Change, steps: Sequence[Step], ids: Sequence[str]) -> Undone:
     told = (
-        UndoneStep(operation=step.operation, memory=step.memory, expired=step.memory.expired(by.at))
+        UndoneStep(operation=step.operation, memory=veiled(step.memory), expired=step.memory.expired(by.at))
         for step in steps[:TOLD]
     )
     return Undone(undone=undone, steps=tuple(told), ids=tuple(ids), change_id=by.id)
@@ -110,6 +120,7 @@ async def _plan(turn: Transaction, change: Change, now: int) -> _Plan:
     if not revisions:
         raise UndoRefused(f"Change {change.id} cannot be undone: its revisions were pruned.")
     steps: list[Step] = []
+    waited = False
     for part in portions(revisions[::-1]):  # backwards, as a text or key may have passed from one memory to another
         histories = await turn.aftermath([revision.memory.seq for revision in part])
         _refuse_later(change, [(revision, histories[revision.memory.row]) for revision in part])
@@ -118,8 +129,11 @@ async def _plan(turn: Transaction, change: Change, now: int) -> _Plan:
             row = revision.memory.row
             step = _step(change, revision, histories[row], current.get(row), now)
             steps += [step] if step is not None else []
+            waited |= row in current and current[row].state is State.PENDING
     expired = await _in_the_way(turn, change, steps, now)
-    return _Plan(sorted(steps, key=lambda step: step.operation != "delete"), expired)
+    counts = any(step.operation == "restore" and step.memory.state is State.ACTIVE for step in steps)
+    accepts = change.undoes is not None and waited and counts
+    return _Plan(sorted(steps, key=lambda step: step.operation != "delete"), expired, accepts)
 
 
 def _refuse_later(change: Change, histories: Iterable[tuple[Revision, list[Revision]]]) -> None:
@@ -177,14 +191,14 @@ def _reason(change: Change) -> str:
 
 
 async def _in_the_way(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> list[Memory]:
-    """The expired memories that hold a text or key which `steps` would bring back elsewhere; living ones refuse it."""
+    """The memories that hold a text or key which `steps` would bring back elsewhere; those that count refuse it."""
     own = {step.memory.row for step in steps}
     expired: list[Memory] = []
     for part in portions([step.memory for step in steps if step.operation != "delete"]):
-        keys = [memory.key for memory in part if memory.key is not None]
+        keys = [memory.key for memory in part if memory.key is not None and memory.state is State.ACTIVE]
         held = await turn.holders([fingerprint(memory.content) for memory in part], keys)
         others = [memory for memory in held if memory.row not in own]
-        if taken := [memory.id for memory in others if not memory.expired(now)]:
+        if taken := [memory.id for memory in others if lives(memory, now)]:
             raise UndoRefused(
                 f"Change {change.id} cannot be undone: its text or key now belongs to {_listed(taken)}. "
                 "Update or delete that first.",

@@ -1,14 +1,14 @@
 """What every use case that writes has in common: who is meant, what is in the way, and what a change says of itself."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.errors import NotFound
 from mcp_memory.guard import Given
-from mcp_memory.models import Change, Deed, Memory, Origin, Revision, Step, Vector, fingerprint
+from mcp_memory.models import Change, Deed, Memory, Origin, Revision, State, Step, Vector, fingerprint
 from mcp_memory.service.damage import History, all_offered, damaged, sound
 from mcp_memory.store.base import Transaction
 
@@ -31,36 +31,47 @@ class Writing:
     async def own(self, turn: Transaction, memory_ids: Sequence[str], now: int) -> list[Memory]:
         """The living memories of these ids, in that order; all of them, or NotFound."""
         wanted = [memory_id.strip() for memory_id in memory_ids]
-        found = {memory.id: memory for memory in await turn.memories(wanted) if not memory.expired(now)}
+        held = {memory.id: memory for memory in await turn.memories(wanted)}
+        found = {name: memory for name, memory in held.items() if not _waits(memory) and not memory.expired(now)}
         missing = [memory_id for memory_id in wanted if memory_id not in found]
         if missing:
-            raise NotFound(not_found(missing))
+            raise NotFound(_untouchable(missing, held))
         return list(await all_offered((found[memory_id] for memory_id in wanted), history_of(turn)))
 
     async def in_the_way(self, turn: Transaction, given: Given, now: int) -> tuple[Memory | None, Memory | None]:
-        """The living memories that hold the text and the key that are to be written; expired ones are swept."""
+        """The living memories that hold the text and the key that are to be written; others are swept.
+
+        Those have expired, or wait for approval of what is now said with effect.
+        """
         mark = fingerprint(given["content"]) if "content" in given else None
         key = given.get("key")
         twins = await turn.twins(mark, key) if mark or key else []
         living = await all_offered(await self.sweep(turn, twins, now), history_of(turn))
         return split_twins(living, mark, key)
 
-    async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
-        """Those of `memories` that live; the expired ones among them are removed as a change of the store's own."""
-        expired = [memory for memory in memories if memory.expired(now)]
-        if expired:
-            change = self.change(Origin(tool=SWEEP), now, f"swept {len(expired)} expired")
-            steps = [removal("expire", memory, now) for memory in expired]
-            await turn.record(change.model_copy(update={"system": True}), steps)
-        return [memory for memory in memories if not memory.expired(now)]
+    async def waiting(self, turn: Transaction, content: str, now: int, gone: int) -> Memory | None:
+        """The pending memory that says `content`, if there is one, proposed after `gone`, and it has not expired."""
+        twins = await turn.twins(fingerprint(content), None)
+        return next((twin for twin in twins if waits(twin, now, gone)), None)
 
-    def new(self, given: Given, origin: Origin, now: int) -> Memory:
+    async def sweep(self, turn: Transaction, memories: Sequence[Memory], now: int) -> list[Memory]:
+        """Those of `memories` that live; the others, expired or pending, go as a change of the store's own."""
+        gone = [memory for memory in memories if not lives(memory, now)]
+        if gone:
+            what = "expired" if all(memory.expired(now) for memory in gone) else "that expired or waited"
+            change = self.change(Origin(tool=SWEEP), now, f"swept {len(gone)} {what}")
+            steps = [removal("expire", memory, now) for memory in gone]
+            await turn.record(change.model_copy(update={"system": True}), steps)
+        return [memory for memory in memories if lives(memory, now)]
+
+    def new(self, given: Given, origin: Origin, now: int, begins: State) -> Memory:
         """A new memory of these fields, content among them."""
         return Memory(
             id=self._clock.new_id(),
             created_at=now,
             updated_at=now,
             worded_at=now,
+            state=begins,
             **origin.model_dump(include={"agent", "team", "session_id", "source"}),
             **given,
         )
@@ -120,10 +131,42 @@ def split_twins(twins: Sequence[Memory], mark: bytes | None, key: str | None) ->
     return same_text or lost, same_key
 
 
+def lives(memory: Memory, now: int) -> bool:
+    """Whether it counts: accepted where that was needed, and not expired."""
+    return not _waits(memory) and not memory.expired(now)
+
+
+def waits(memory: Memory, now: int, gone: int) -> bool:
+    """Whether a person can still decide about it: proposed after `gone`, and not expired."""
+    return _waits(memory) and memory.created_at > gone and not memory.expired(now)
+
+
+def undecided(last: Revision) -> str:
+    """What to say of a memory that a person has not accepted, after its `last` revision."""
+    if last.operation in {"delete", "expire"}:
+        return not_found([last.memory.id])
+    return _untouchable([last.memory.id], {last.memory.id: last.memory})
+
+
 def not_found(memory_ids: Sequence[str]) -> str:
     """What to say of ids that belong to nobody here."""
     named = ", ".join(guard.shown(memory_id) for memory_id in memory_ids[:10])
     return f"No memory {named} for this user. search_memories finds ids."
+
+
+def _waits(memory: Memory) -> bool:
+    return memory.state is State.PENDING
+
+
+def _untouchable(missing: Sequence[str], held: Mapping[str, Memory]) -> str:
+    """What to say of ids that name nothing that counts."""
+    waiting = [memory_id for memory_id in missing if memory_id in held and _waits(held[memory_id])]
+    if not waiting:
+        return not_found(missing)
+    return (
+        f"Memory {', '.join(waiting[:10])} waits for the user's approval and cannot be read or changed before; "
+        "undo takes back what proposed it."
+    )
 
 
 def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:

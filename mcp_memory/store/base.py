@@ -27,6 +27,7 @@ from mcp_memory.models import (
     Past,
     Receipt,
     Revision,
+    State,
     Step,
     Value,
     Vector,
@@ -61,7 +62,8 @@ class Holding(Value):
     """How much of a store is one user's, expired and pending memories included.
 
     `writes` counts what was ever written, so that no `row` or `seq` is above it; `wordings` are former ones, also of
-    memories that are deleted; `lacking` counts memories that have no vector of the store's model.
+    memories that are deleted; `lacking` counts memories that have no vector of the store's model, and `pending` those
+    that nobody has decided about.
     """
 
     user: str
@@ -69,6 +71,7 @@ class Holding(Value):
     memories: int
     wordings: int
     lacking: int
+    pending: int
 
 
 class Census(Value):
@@ -136,11 +139,15 @@ class Backups(Protocol):
 
 
 class Due(Value):
-    """How far one user's writes go, as in `Holding`, and when the first of the memories expires; None if none does."""
+    """How far one user's writes go, as in `Holding`, and when the first of the memories expires; None if none does.
+
+    `first_pending` is when the first of those was written that nobody has decided about.
+    """
 
     user: str
     writes: int
     first_expiry: int | None
+    first_pending: int | None
 
 
 UNCHOSEN: Final = FileSettings()
@@ -148,7 +155,9 @@ UNCHOSEN: Final = FileSettings()
 
 
 def index_terms(memory: Memory, analyzer: Analyzer) -> list[str]:
-    """What every store finds a memory by: its text, topics and key."""
+    """What every store finds a memory by: its text, topics and key; nothing as long as it waits for approval."""
+    if memory.state is State.PENDING:
+        return []
     return analyzer.terms(indexed_text(memory.content, memory.topics, memory.key))
 
 
@@ -158,7 +167,7 @@ def indexed_text(content: str, topics: Sequence[str], key: str | None) -> str:
 
 
 class Transaction(Protocol):
-    """One user's exclusive turn to write. Reads here see expired memories too: they can be in the way."""
+    """One user's exclusive turn to write. Reads here see expired and pending memories too: they can be in the way."""
 
     first_expiry: int | None
     """When, as the turn began, the first of the user's memories expires or did; None if none ever does."""
@@ -168,15 +177,22 @@ class Transaction(Protocol):
         ...
 
     async def twins(self, text_fingerprint: bytes | None, key: str | None) -> list[Memory]:
-        """The memories that hold this text or this key: none, one or two."""
+        """The memories that hold this text or this key: none, one or two. What is pending holds its text, no key."""
         ...
 
     async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
-        """The memories that hold any of these texts (16 bytes each) or keys, each once, in no particular order."""
+        """The memories that hold any of these texts (16 bytes each) or keys, each once, in no particular order.
+
+        What is pending holds its text, but no key.
+        """
         ...
 
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed at `now`, those that expired first."""
+        ...
+
+    async def undecided(self, moment: int, limit: int) -> list[Memory]:
+        """At most `limit` pending memories that were written at `moment` or before, oldest row first."""
         ...
 
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
@@ -283,6 +299,13 @@ class Store(Protocol):
         """At most `limit` deletions and expiries of memories that are still gone, the latest first.
 
         Those with `seq` below `before` where it is given; what waited for approval is not among them.
+        """
+        ...
+
+    async def pending(self, user: str, now: int, since: int, before: int | None, limit: int) -> Page:
+        """As `page` of what nobody has decided about: written after `since`, and not expired at `now`.
+
+        The only read that shows it, but for `revisions` and `changes`.
         """
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory import clock
-from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
+from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision, State
 from mcp_memory.service.outcomes import Added, Deleted, Done, Found, Got, Listed, Skipped, Undone, UndoneStep, Updated
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.notes import instruction_like, plain
@@ -30,6 +30,7 @@ class MemoryData(TypedDict):
     updated_at: str
     expires_at: NotRequired[str]
     version: int
+    pending: NotRequired[bool]
     instruction_like: NotRequired[bool]
     damaged: NotRequired[bool]
     last_good: NotRequired[dict[str, Any]]
@@ -116,7 +117,7 @@ class ExtractReply(TypedDict):
 class AddReply(TypedDict):
     label: str
     outcome: str
-    memory: MemoryData
+    memory: NotRequired[MemoryData]
     change_id: NotRequired[str]
     neighbours: list[HitData]
     redacted: NotRequired[list[str]]
@@ -270,14 +271,8 @@ def extracted(outcome: "Extracted") -> ExtractReply:
 
 def worksheet(sheet: "Worksheet", why: str | None) -> ExtractReply:
     """What the caller is to decide; `why` the client's model did not."""
-    neighbours = [neighbour(one) for one in sheet.neighbours]
-    reply = ExtractReply(
-        label=LABEL,
-        outcome="worksheet",
-        operations=[],
-        skipped=[],
-        worksheet=WorksheetData(rules=sheet.rules, neighbours=neighbours),
-    )
+    asked = WorksheetData(rules=sheet.rules, neighbours=[neighbour(one) for one in sheet.neighbours])
+    reply = ExtractReply(label=LABEL, outcome="worksheet", operations=[], skipped=[], worksheet=asked)
     if why:
         reply["note"] = why
     return reply
@@ -331,6 +326,8 @@ def memory(one: Memory) -> MemoryData:
         data["agent"] = escaped(one.agent)
     if one.expires_at is not None:
         data["expires_at"] = clock.iso(one.expires_at)
+    if one.state is State.PENDING:
+        data["pending"] = True
     if instruction_like(one):
         data["instruction_like"] = True
     if one.damaged:

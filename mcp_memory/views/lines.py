@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from mcp_memory import clock
-from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision
+from mcp_memory.models import LABEL, Hit, LeftOut, Match, Memory, Revision, State
 from mcp_memory.service.outcomes import (
     Added,
     Deleted,
@@ -38,6 +38,9 @@ def added(outcome: Added, zone: tzinfo | None) -> str:
         "added": "Added",
         "exists": "Exists already, updated" if outcome.change_id else "Exists already, nothing written",
         "replaced": "Replaced what the key said",
+        "pending": "Waits for the user's approval, nothing finds it before"
+        if outcome.change_id
+        else "Waits for the user's approval already, nothing written",
     }[outcome.outcome]
     recalled = [memory(outcome.memory, zone)]
     if outcome.neighbours:
@@ -200,8 +203,7 @@ def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
         parts.append("DAMAGED ON DISK: this text is not what was stored")
     if one.key is not None:
         parts.append(f"key {shown(one.key)}")
-    if one.pinned:
-        parts.append("pinned")
+    parts += [word for word, holds in _flags(one) if holds]
     if one.topics:
         parts.append(shown(", ".join(one.topics)))
     if one.agent is not None:
@@ -216,6 +218,10 @@ def _line(headline: str, one: Memory, times: Sequence[str]) -> str:
     if one.last_good is not None:
         parts.append(f"last good version, {one.last_good.version}: {shown(one.last_good.content)}")
     return f"{headline} {MARK if instruction_like(one) else ''}{' · '.join(parts)}"
+
+
+def _flags(one: Memory) -> tuple[tuple[str, bool], ...]:
+    return ("pinned", one.pinned), ("waits for approval", one.state is State.PENDING)
 
 
 def _undone_step(step: UndoneStep, zone: tzinfo | None) -> str:

@@ -204,6 +204,12 @@ async def everything(store: Store, user: str, known: Known, now: int = NOW) -> d
             [seen(await store.past_candidates(user, query, scope), len(query)) for query, scope in queries]
         ),
         "foremost": _some([best if (best := await store.foremost(user, now, 1_000)).total else None]),
+        "pending": [
+            one
+            for page in [await store.pending(user, now, 0, None, 100)]
+            for one in (page.total, *page.memories)
+            if one
+        ],
         "living": sorted((await store.living(user, list(known.rows), now)).items()),
         "past": sorted((await store.past(user, list(known.rows), now)).items()),
         "revisions": [told(one, ids) for revisions in held for one in revisions],
@@ -245,6 +251,7 @@ async def _inside(turn: Transaction, known: Known, now: int) -> tuple[dict[str, 
         "memories": _by_row(await turn.memories(known.memories)),
         "twins": [_by_row(ones) for ones in twins if ones],
         "expired": _by_row(await turn.expired(now + 1_000 * DAY, 1_000)),
+        "undecided": await turn.undecided(now, 1_000),
         "change": [_change(change, ids) for change in changes],
         "latest_undoable": _some([latest and latest.id]),
         "revisions_of": [told(one, ids) for revisions in wrote for one in revisions],

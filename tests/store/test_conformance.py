@@ -53,6 +53,7 @@ async def a_life(store: Store, user: str, mark: str) -> Known:
     home = await add(store, user, f"Lives in {mark}", key="home", topics=("place",))
     _, moved = await reword(store, user, home, f"Works in {mark}")
     gone = await add(store, user, f"Once saw {mark}", expires_at=NOW)
+    await add(store, user, f"May move to {mark}", state=State.PENDING)
     deleted = await add(store, user, f"Never liked {mark}")
     change, _ = await write(store, user, Step(operation="delete", memory=deleted))
     return Known(

@@ -169,6 +169,6 @@ async def test_who_is_due_is_told_with_the_first_expiry(stores: Stores) -> None:
         await add(store, "alice", "Likes coffee", expires_at=NOW + DAY)
         await add(store, "bob", "Likes water")
         assert await store.due() == [
-            Due(user="alice", writes=2, first_expiry=NOW + DAY),
-            Due(user="bob", writes=1, first_expiry=None),
+            Due(user="alice", writes=2, first_expiry=NOW + DAY, first_pending=None),
+            Due(user="bob", writes=1, first_expiry=None, first_pending=None),
         ]

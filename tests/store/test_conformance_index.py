@@ -139,8 +139,8 @@ async def test_users_are_those_who_ever_wrote_with_how_much_is_theirs(stores: St
         async with store.transaction("carol") as turn:
             assert await turn.memories(["x"]) == []
         assert await store.users() == [
-            Holding(user="bob", writes=4, memories=1, wordings=1, lacking=1),
-            Holding(user="alice", writes=2, memories=2, wordings=0, lacking=1),
+            Holding(user="bob", writes=4, memories=1, wordings=1, lacking=1, pending=1),
+            Holding(user="alice", writes=2, memories=2, wordings=0, lacking=1, pending=0),
         ]
 
 

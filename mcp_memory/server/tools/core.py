@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any
 
+from mcp.server.mcpserver import ElicitationResult, Resolve
 from mcp.types import CallToolResult
 from pydantic import AfterValidator, Field
 
 from mcp_memory.guard import Fields
+from mcp_memory.server.asking import Agreed, decided, whether_to_remember
 from mcp_memory.server.calls import AppContext, begin, reply
 from mcp_memory.server.schema import ToolSpec
-from mcp_memory.views import data, lines, timeline
+from mcp_memory.views import approval, data, lines, timeline
 
 
 def _bounded(number: int) -> int:
@@ -39,6 +41,7 @@ async def add_memory(
     ctx: AppContext,
     user_id: UserId,
     content: Annotated[str, Field(description="One self-contained statement, 1 to 4,000 characters.")],
+    answer: Annotated[ElicitationResult[Agreed], Resolve(whether_to_remember)],
     topics: Topics = None,
     key: Key = None,
     pinned: Pinned = None,
@@ -48,12 +51,16 @@ async def add_memory(
     """Remembers one statement about the user, across all conversations.
 
     Returns `added`, `exists` (the same text is there already; topics are united) or `replaced` (the key had another
-    value), with the memory and up to 3 close ones. It does not merge or correct those: update_memory does.
+    value), with the memory and up to 3 close ones; or `pending`, where the user's approval is needed and nothing finds
+    it before. It does not merge or correct close ones: update_memory does.
     """
     call = await begin(ctx, user_id, "add_memory")
     fields = Fields(content=content, topics=topics, key=key, pinned=pinned, expires=expires, metadata=metadata)
-    outcome = await call.service.add(call.user, fields, call.origin)
-    await call.announce([outcome.memory.id] if outcome.change_id else [])
+    origin = decided(ctx, call, content, answer)
+    if origin is None:
+        return reply(approval.DECLINED, approval.declined())
+    outcome = await call.service.add(call.user, fields, origin)
+    await call.announce([outcome.memory.id] if outcome.change_id and outcome.outcome != "pending" else [])
     return reply(lines.added(outcome, call.zone), data.added(outcome))
 
 
@@ -157,6 +164,9 @@ async def undo(
     await call.announce(outcome.ids)
     return reply(lines.undone(outcome, call.zone), data.undone(outcome))
 
+
+ASKING = frozenset({add_memory.__name__})
+"""The tools that ask the person, and go on without an answer."""
 
 TOOLS = (
     # MCP: not destructive means "performs only additive updates"; an add with a key replaces what the key said.

@@ -10,6 +10,7 @@ from mcp_memory.errors import InvalidInput, ModelError
 from mcp_memory.extraction.conversation import Message
 from mcp_memory.extraction.decision import GIVEN_SCHEMA
 from mcp_memory.extraction.extractor import Extracted, Extractor, Request
+from mcp_memory.models import State
 from mcp_memory.server.calls import AppContext, Call, begin, reply, serving
 from mcp_memory.server.conversations import conversation_of
 from mcp_memory.server.sampling import reply_of, request_of, sample_of
@@ -77,7 +78,7 @@ async def extract_memories(
         outcome = await extractor.by_model(call.user, conversation, call.origin, tell, dry_run=dry_run)
         return await _told(call, outcome)
     if request is not None and answer is not None:
-        serving(ctx).unanswered.answered(call.user, request)
+        serving(ctx).unanswered.answered(call.user, request.user)
         try:
             outcome = await extractor.by_reply(call.user, request, reply_of(answer), call.origin, dry_run=dry_run)
         except ModelError as error:
@@ -87,7 +88,8 @@ async def extract_memories(
 
 
 async def _told(call: Call, outcome: Extracted) -> CallToolResult:
-    changed = [done.memory.id for done in outcome.applied.done] if outcome.applied.change_id else []
+    done = outcome.applied.done if outcome.applied.change_id else ()
+    changed = [one.memory.id for one in done if one.memory.state is State.ACTIVE]
     await call.announce(changed)
     return reply(lines.extracted(outcome, call.zone), data.extracted(outcome))
 

@@ -14,6 +14,7 @@ from mcp.types import CallToolResult
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_memory import guard
+from mcp_memory.server.asking import can_ask
 from mcp_memory.server.calls import AppContext, begin, reply
 from mcp_memory.server.schema import ToolSpec
 from mcp_memory.server.tools.core import Count, Cursor, UserId
@@ -60,7 +61,7 @@ async def _asked(
     ctx: AppContext, user_id: str, count: Annotated[int, Resolve(_counted)], confirm: int | None = None
 ) -> Elicit[Agreement] | None:
     """The question to the person; None where there is nothing to ask, or nobody can be asked."""
-    if count == 0 or confirm not in {None, count} or not _can_ask(ctx):
+    if count == 0 or confirm not in {None, count} or not can_ask(ctx):
         return None
     which = "the one memory" if count == 1 else f"all {count:,} memories"
     return Elicit(f"Delete {which} of user {guard.shown(user_id)}? Undo can bring them back.", Agreement)
@@ -91,12 +92,6 @@ async def clear_memories(
     outcome = await call.service.timeline.clear(call.user, confirm, call.origin)
     await call.announce(outcome.ids)
     return reply(timeline.cleared(outcome), timeline.structured_cleared(outcome))
-
-
-def _can_ask(ctx: AppContext) -> bool:
-    """Whether the client shows its user a form; one that names no kind of question at all does."""
-    offered = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
-    return offered is not None and (offered.form is not None or offered.url is None)
 
 
 TOOLS = (

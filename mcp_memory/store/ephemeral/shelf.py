@@ -77,7 +77,7 @@ class EphemeralTransaction:
         return [
             memory
             for memory in self._shelf.memories.values()
-            if fingerprint(memory.content) == text_fingerprint or (key is not None and memory.key == key)
+            if fingerprint(memory.content) == text_fingerprint or (key is not None and _held_key(memory) == key)
         ]
 
     async def holders(self, fingerprints: Sequence[bytes], keys: Sequence[str]) -> list[Memory]:
@@ -86,13 +86,18 @@ class EphemeralTransaction:
         return [
             memory
             for memory in self._shelf.memories.values()
-            if fingerprint(memory.content) in texts or memory.key in names
+            if fingerprint(memory.content) in texts or _held_key(memory) in names
         ]
 
     async def expired(self, now: int, limit: int) -> list[Memory]:
         """At most `limit` memories whose time has passed."""
         gone = [memory for memory in self._shelf.memories.values() if memory.expired(now)]
         return sorted(gone, key=lambda memory: (memory.expires_at or 0, memory.row))[:limit]
+
+    async def undecided(self, moment: int, limit: int) -> list[Memory]:
+        """At most `limit` pending memories that were written at `moment` or before."""
+        waiting = (memory for _, memory in sorted(self._shelf.memories.items()) if memory.state is State.PENDING)
+        return [memory for memory in waiting if memory.created_at <= moment][:limit]
 
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
@@ -220,6 +225,11 @@ class EphemeralTransaction:
 def lives(memory: Memory, now: int) -> bool:
     """Whether a read shows it."""
     return memory.state is State.ACTIVE and not memory.expired(now)
+
+
+def _held_key(memory: Memory) -> str | None:
+    """The key that no other may have."""
+    return memory.key if memory.state is State.ACTIVE else None
 
 
 def differs(one: Memory, other: Memory) -> bool:

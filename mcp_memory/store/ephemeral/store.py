@@ -79,9 +79,12 @@ class EphemeralStore:
 
     async def page(self, user: str, scope: Filter, before: int | None, limit: int) -> Page:
         """At most `limit` memories, newest created first, and how many the scope has in all."""
-        kept = sorted((m for m in self._living(user, scope.now) if _keeps(scope, m)), key=lambda memory: -memory.row)
-        rest = [memory for memory in kept if before is None or memory.row < before]
-        return Page(memories=tuple(rest[:limit]), total=len(kept), more=len(rest) > limit)
+        return _page([m for m in self._living(user, scope.now) if _keeps(scope, m)], before, limit)
+
+    async def pending(self, user: str, now: int, since: int, before: int | None, limit: int) -> Page:
+        """The same of what nobody has decided about."""
+        waiting = (memory for memory in self._shelf(user).memories.values() if memory.state is State.PENDING)
+        return _page([m for m in waiting if m.created_at > since and not m.expired(now)], before, limit)
 
     async def tally(self, user: str, now: int) -> Tally:
         """What living memories there are, counted."""
@@ -209,6 +212,7 @@ class EphemeralStore:
                 memories=len(shelf.memories),
                 wordings=len(shelf.superseded),
                 lacking=len(shelf.memories.keys() - shelf.vectors.keys()),
+                pending=sum(memory.state is State.PENDING for memory in shelf.memories.values()),
             )
             for user, shelf in self._shelves.items()
             if shelf.last_seq
@@ -267,6 +271,9 @@ class EphemeralStore:
                 first_expiry=min(
                     (m.expires_at for m in shelf.memories.values() if m.expires_at is not None), default=None
                 ),
+                first_pending=min(
+                    (m.created_at for m in shelf.memories.values() if m.state is State.PENDING), default=None
+                ),
             )
             for user, shelf in self._shelves.items()
             if shelf.last_seq
@@ -289,6 +296,13 @@ class EphemeralStore:
 
     def _terms(self, memory: Memory) -> list[str]:
         return index_terms(memory, self._analyzer)
+
+
+def _page(memories: Sequence[Memory], before: int | None, limit: int) -> Page:
+    """At most `limit` of `memories`, newest created first, out of all of them."""
+    kept = sorted(memories, key=lambda memory: -memory.row)
+    rest = [memory for memory in kept if before is None or memory.row < before]
+    return Page(memories=tuple(rest[:limit]), total=len(kept), more=len(rest) > limit)
 
 
 def _arranged(

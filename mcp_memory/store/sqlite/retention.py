@@ -29,7 +29,15 @@ async def due(reader: Connection) -> list[Due]:
     after = 0
     while True:
         piece = await reader.all("due", {"after": after, "limit": _USERS})
-        found += [Due(user=row["name"], writes=row["last_seq"], first_expiry=row["first_expiry"]) for row in piece]
+        found += [
+            Due(
+                user=row["name"],
+                writes=row["last_seq"],
+                first_expiry=row["first_expiry"],
+                first_pending=row["first_pending"],
+            )
+            for row in piece
+        ]
         if len(piece) < _USERS:
             return found
         after = piece[-1]["number"]

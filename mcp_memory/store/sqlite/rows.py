@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from mcp_memory.models import Change, Entry, Memory, Revision, State, Trace, Vector, digest, digest_of, fingerprint
+from mcp_memory.models import (
+    Change,
+    Entry,
+    Memory,
+    Page,
+    Revision,
+    State,
+    Trace,
+    Vector,
+    digest,
+    digest_of,
+    fingerprint,
+)
 from mcp_memory.store.base import index_terms, indexed_text
 from mcp_memory.store.sqlite import salvage
 from mcp_memory.text import Analyzer
@@ -38,6 +50,11 @@ def memory(row: sqlite3.Row) -> Memory:
     if values.get("user") != values["row_id"] >> SEQUENCE_BITS:
         return salvage.withheld(fields)
     return _checked(fields, values.get("digest"))
+
+
+def page(found: Sequence[sqlite3.Row], limit: int, total: int) -> Page:
+    """The memories of at most `limit` rows of `memories`; one row more says that more follow."""
+    return Page(memories=tuple(memory(row) for row in found[:limit]), total=total, more=len(found) > limit)
 
 
 def revision(row: sqlite3.Row, made: Change | None = None) -> Revision:
@@ -178,7 +195,8 @@ def brought_back(found: Iterable[sqlite3.Row], at: int, last_seq: int, analyzer:
         later = values["last_version"] + 1
         fields = _fields(values)
         fields |= {"version": later, "updated_at": at}
-        indexed = analyzer.terms(indexed_text(fields["content"], fields["topics"], fields["key"]))
+        text = indexed_text(fields["content"], fields["topics"], fields["key"])
+        indexed = analyzer.terms(text) if fields["state"] is State.ACTIVE else []
         terms = own_terms(indexed, values["row_id"] >> SEQUENCE_BITS)
         back.append((values["row_id"], later, last_seq - place, terms, len(indexed)))
         digests.append(digest_of(fields))

@@ -108,11 +108,14 @@ class SqliteStore(Browsed):
         parameters = _filter_parameters(user, scope)
         counted = await self._reader.single("count", parameters)
         found = await self._reader.all("page", parameters | {"before": _below(before), "limit": limit + 1})
-        return Page(
-            memories=tuple(rows.memory(row) for row in found[:limit]),
-            total=counted["total"],
-            more=len(found) > limit,
-        )
+        return rows.page(found, limit, counted["total"])
+
+    async def pending(self, user: str, now: int, since: int, before: int | None, limit: int) -> Page:
+        """The same of what nobody has decided about."""
+        asked = {"user": user, "now": now, "since": since}
+        counted = await self._reader.single("count_pending", asked)
+        found = await self._reader.all("pending", asked | {"before": _below(before), "limit": limit + 1})
+        return rows.page(found, limit, counted["total"])
 
     async def candidates(self, user: str, terms: Sequence[str], scope: Filter, depth: int | None = None) -> Candidates:
         """The user's memories, and which of `terms` they hold."""

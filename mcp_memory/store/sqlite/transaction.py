@@ -58,6 +58,10 @@ class SqliteTransaction:
         """At most `limit` memories whose time has passed."""
         return await self._memories("expired", {"now": now, "limit": limit})
 
+    async def undecided(self, moment: int, limit: int) -> list[Memory]:
+        """At most `limit` pending memories that were written at `moment` or before."""
+        return await self._memories("undecided", {"moment": moment, "limit": limit})
+
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
         number = await self._own_number()

@@ -134,19 +134,25 @@ WHERE r.change = :undone ORDER BY r.row_id DESC
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: twins
+-- Only what counts has a key for itself; a text is nobody else's also while it waits for approval.
 SELECT * FROM memories WHERE user = :number AND fingerprint = :fingerprint
 UNION
-SELECT * FROM memories WHERE user = :number AND key = :key
+SELECT * FROM memories WHERE user = :number AND key = :key AND state = 'active'
 
 -- name: holders
 -- :fingerprints has 16 bytes for each number in :places.
 SELECT m.* FROM json_each(:places) AS j
-JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
+CROSS JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
 UNION
-SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m ON m.user = :number AND m.key = j.value
+SELECT m.* FROM json_each(:keys) AS j CROSS JOIN memories AS m
+    ON m.user = :number AND m.key = j.value AND m.state = 'active'
 
 -- name: expired
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
+
+-- name: undecided
+SELECT * FROM memories INDEXED BY memories_pending
+WHERE user = :number AND state = 'pending' AND created_at <= :moment ORDER BY row_id LIMIT :limit
 
 -- name: revisions_of_change
 SELECT {revision_and_change} WHERE r.change = :change AND c.user = :number ORDER BY r.row_id
@@ -263,6 +269,18 @@ WHERE u.name = :user AND r.row_id BETWEEN u.number << 32 AND (u.number << 32) + 
     AND NOT EXISTS (SELECT 1 FROM revisions AS n WHERE n.memory = r.memory AND n.row_id > r.row_id)
 ORDER BY r.row_id DESC LIMIT :limit
 
+-- fragment: pending
+m.state = 'pending' AND m.created_at > :since AND (m.expires_at IS NULL OR m.expires_at > :now)
+
+-- name: pending
+SELECT m.* FROM users AS u JOIN memories AS m INDEXED BY memories_pending ON m.user = u.number
+    AND m.row_id < (u.number << 32) + :before
+WHERE u.name = :user AND {pending} ORDER BY m.row_id DESC LIMIT :limit
+
+-- name: count_pending
+SELECT count(*) AS total FROM users AS u JOIN memories AS m INDEXED BY memories_pending ON m.user = u.number
+WHERE u.name = :user AND {pending}
+
 -- name: postings
 -- Each term is looked up as the index holds it, marked with the user's number, so that a lookup meets no other user's
 -- postings. A term's postings come as one text: a Python object for each would cost far more.
@@ -346,7 +364,9 @@ SELECT u.name AS user, u.last_seq AS writes,
     (SELECT count(*) FROM past_wordings AS p WHERE p.row_id BETWEEN {own_rows}) AS wordings,
     (SELECT count(*) FROM memories AS m INDEXED BY memories_for_search
         LEFT JOIN vectors AS v ON v.row_id = m.row_id AND v.model = :model
-        WHERE m.row_id BETWEEN {own_rows} AND v.row_id IS NULL) AS lacking
+        WHERE m.row_id BETWEEN {own_rows} AND v.row_id IS NULL) AS lacking,
+    (SELECT count(*) FROM memories AS m INDEXED BY memories_pending WHERE m.user = u.number AND m.state = 'pending')
+        AS pending
 FROM users AS u ORDER BY u.number
 
 -- name: census
@@ -454,7 +474,7 @@ SELECT 'text' AS what, group_concat(id, ', ') AS ids FROM memories NOT INDEXED
 GROUP BY user, fingerprint HAVING count(*) > 1
 UNION ALL
 SELECT 'key', group_concat(id, ', ') FROM memories NOT INDEXED
-WHERE key IS NOT NULL GROUP BY user, key HAVING count(*) > 1
+WHERE key IS NOT NULL AND state = 'active' GROUP BY user, key HAVING count(*) > 1
 UNION ALL
 SELECT 'id', group_concat(id, ', ') FROM memories NOT INDEXED GROUP BY user, id HAVING count(*) > 1
 
@@ -569,7 +589,9 @@ COMMIT
 -- name: due
 -- In pieces, since there may be many users.
 SELECT number, name, last_seq,
-    (SELECT min(expires_at) FROM memories WHERE user = users.number AND expires_at IS NOT NULL) AS first_expiry
+    (SELECT min(expires_at) FROM memories WHERE user = users.number AND expires_at IS NOT NULL) AS first_expiry,
+    (SELECT min(created_at) FROM memories INDEXED BY memories_pending WHERE user = users.number AND state = 'pending')
+        AS first_pending
 FROM users WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: first_change_since
