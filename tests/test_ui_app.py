@@ -154,7 +154,7 @@ def _used(shown: Shown) -> None:
     shown.page.evaluate("post({ method: 'ui/notifications/host-context-changed', params: { theme: 'light' } })")
     expect(frame.locator("html")).to_have_attribute("data-theme", "light")
     shown.page.evaluate("post({ id: 'bye', method: 'ui/resource-teardown', params: { reason: 'done' } })")
-    shown.page.wait_for_timeout(100)
+    shown.page.wait_for_function("log.teardown !== null")
     assert (shown.logged("teardown"), shown.logged("foreign")) == ({}, 0)
     assert {one["arguments"]["user_id"] for one in shown.logged("calls")} == {"alice"}
 
