@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, get_args
 import click
 
 from mcp_memory import __version__, config
-from mcp_memory.cli import backups, conversations, encryption, forgetting, history, memories, optimizing
+from mcp_memory.cli import backups, conversations, encryption, forgetting, history, memories, optimizing, transfer
 from mcp_memory.cli.options import EPILOG, OPTIONS, loaded, settings
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.extraction import transcripts
@@ -176,7 +176,10 @@ def demo() -> None:
     run()
 
 
-COMMANDS: Final = (*history.COMMANDS, *forgetting.COMMANDS, *backups.COMMANDS, *encryption.COMMANDS)
+COMMANDS: Final = (
+    *(*history.COMMANDS, *transfer.COMMANDS, *forgetting.COMMANDS),
+    *(*backups.COMMANDS, *encryption.COMMANDS),
+)
 for command in COMMANDS:
     main.add_command(command)
 

@@ -34,6 +34,7 @@ from mcp_memory.service.outcomes import (
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
+from mcp_memory.service.transfer import Transfer
 from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, altered, not_found, removal
 from mcp_memory.store.base import Store, Transaction
@@ -77,6 +78,7 @@ class MemoryService:
         self.timeline = Timeline(store, self._writing, self._searcher, clock)
         self.forgetting = Forgetting(store, clock)
         self.retention = Retention(store, clock)
+        self.transfer = Transfer(store, self._writing, self.vectors, clock, secrets)
 
     async def add(self, user: str, fields: Fields, origin: Origin) -> Added:
         """Remember one statement, unless it is there already, or it replaces what its key said.
@@ -157,10 +159,7 @@ class MemoryService:
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
             change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
-            if await turn.mere_deletions(undone):
-                done = await undo.bring_back(turn, self._writing, undone, change)
-            else:
-                done = await undo.take_back(turn, self._writing, undone, change)
+            done = await undo.undo(turn, self._writing, undone, change)
         self.vectors.want(user)
         return done
 

@@ -8,7 +8,7 @@ A store promises:
 - reads show no memory that is expired at the scope's `now`, or pending.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
@@ -31,6 +31,7 @@ from mcp_memory.models import (
     Value,
     Vector,
 )
+from mcp_memory.store.lineage import Lineage
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -196,6 +197,31 @@ class Transaction(Protocol):
         """
         ...
 
+    async def bring(self, change: Change, lineages: Sequence[Lineage], tell: Callable[[int], None]) -> None:
+        """Write `change`, which adds memories from elsewhere together with their versions; rows ascend in this order.
+
+        The changes of these versions, told apart by id, become `system` ones before it, oldest first. Of their numbers
+        only counts that one is undone: by the change whose undo a later version is, else by this. After its versions
+        each memory has an `add` of `change`, of the same version. `tell` gets how many more are in.
+        """
+        ...
+
+    async def mere_additions(self, change: Change) -> int:
+        """How many memories `change` added, if that is all it did and nothing was written to any of them since."""
+        ...
+
+    async def added(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change`, which has `mere_additions`, added, with `row` above `after`."""
+        ...
+
+    async def withdraw(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_additions`: what that added is gone, in a few statements."""
+        ...
+
+    async def changes(self, ids: Sequence[str]) -> list[Change]:
+        """The changes of those of `ids` that exist, in no particular order."""
+        ...
+
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""
         ...
@@ -299,6 +325,10 @@ class Store(Protocol):
 
         Only those with `seq` below `before` and above `after`, made at `since` (by the clock of their time) or later.
         """
+        ...
+
+    async def lineages(self, user: str, after: int, limit: int, now: int) -> list[Lineage]:
+        """At most `limit` living memories with `row` above `after`, oldest created first, with all their versions."""
         ...
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:

@@ -28,7 +28,8 @@ from mcp_memory.models import (
     Vector,
 )
 from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded
-from mcp_memory.store.sqlite import retention, rows, salvage
+from mcp_memory.store.lineage import Lineage
+from mcp_memory.store.sqlite import bringing, retention, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
 from mcp_memory.store.sqlite.connection import (
@@ -224,6 +225,10 @@ class SqliteStore:
         seqs = json.dumps([row["change_seq"] for row in found])
         told = rows.traces(await self._reader.all("traces", {"user": user, "changes": seqs, "limit": traces}))
         return [rows.entry(row, told.get(row["change_seq"], ())) for row in found]
+
+    async def lineages(self, user: str, after: int, limit: int, now: int) -> list[Lineage]:
+        """At most `limit` living memories with all their versions, oldest created first."""
+        return await bringing.lineages(self._reader, user, after, limit, now)
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
         """At most `limit` wordings that have no vector of the file's model, newest first."""
