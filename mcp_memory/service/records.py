@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from mcp_memory import guard
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, Clock
 from mcp_memory.errors import InvalidInput
-from mcp_memory.guard import Fields, SecretAction
+from mcp_memory.guard import Fields, Screened, SecretAction
 from mcp_memory.models import Change, Deed, Memory, Revision, State, Value
 from mcp_memory.store.lineage import Lineage
 
@@ -15,6 +16,7 @@ _DAY: Final = 86_400_000_000
 _LATEST: Final = guard.LAST_MOMENT - 2 * _DAY
 """The last moment that has a date in every zone."""
 _MOST_VERSIONS: Final = 2**31
+_MANY: Final = 10_000
 _OWN_ID: Final = re.compile(f"[{ID_ALPHABET}]{{{ID_LENGTH}}}")
 
 
@@ -78,6 +80,7 @@ class Checker:
         self._clock = clock
         self.now = clock.now()
         self._secrets: SecretAction = secrets
+        self._tagged = lru_cache(_MANY)(self._screened)  # many memories have the same topics
 
     def check(self, record: Record) -> Candidate | Bad:
         """The memory of a record with its versions, or what is wrong with it."""
@@ -111,13 +114,18 @@ class Checker:
             change=one.change.model_copy(update=told),
         )
 
+    def _screened(self, topics: tuple[str, ...]) -> Screened:
+        return guard.screen(Fields(topics=topics), self._secrets)
+
     def _memory(self, said: Said, memory_id: str | None, redacted: list[str]) -> Memory:
-        fields = Fields(
-            content=said.content, topics=said.topics, key=said.key, pinned=said.pinned, metadata=said.metadata
-        )
+        fields = Fields(content=said.content, key=said.key, pinned=said.pinned, metadata=said.metadata or None)
         screened = guard.screen(fields, self._secrets)
         given = guard.check(screened.fields, self.now, None)
         redacted += screened.redacted
+        if said.topics:
+            tagged = self._tagged(said.topics)
+            given["topics"] = guard.topics(tagged.fields.topics or ())
+            redacted += tagged.redacted
         if not 1 <= said.version <= _MOST_VERSIONS:
             raise InvalidInput(f"version {said.version} is not from 1 to {_MOST_VERSIONS:,}")
         given["expires_at"] = None if said.expires_at is None else _moment("expires_at", said.expires_at)

@@ -15,6 +15,7 @@ from mcp_memory.transfer import fields, jsonl
 NAME: Final = "mcp-memory's own Markdown"
 
 _COMMENT: Final = re.compile(r"\s*<!-- (\{.*\}) -->\s*")
+_LIKE_A_COMMENT: Final = re.compile(r"\\*<!-- ")
 _ITEM: Final = "- "
 
 
@@ -28,7 +29,7 @@ def item(lineage: Lineage) -> str:
     told = fields.lineage(lineage, history=False)
     content: str = told.pop("content")
     hidden = jsonl.dumped(told).replace(">", "\\u003e")
-    lines = [*content.split("\n"), _details(told), f"<!-- {hidden} -->"]
+    lines = [*map(_plain, content.split("\n")), _details(told), f"<!-- {hidden} -->"]
     indented = "\n".join(f"  {line}".rstrip() for line in lines)
     return f"\n{_ITEM}{indented[2:]}\n"
 
@@ -78,7 +79,16 @@ def _details(told: Mapping[str, Any]) -> str:
 
 def _content(item: Sequence[str], told: Mapping[str, Any]) -> str:
     detailed = len(item) > 1 and item[-1] == _details(told)
-    return "\n".join(item[:-1] if detailed else item)
+    return "\n".join(map(_as_it_was, item[:-1] if detailed else item))
+
+
+def _plain(line: str) -> str:
+    """A line of a memory, which must not look like the comment below it; Markdown does not show the backslash."""
+    return f"\\{line}" if _LIKE_A_COMMENT.match(line) else line
+
+
+def _as_it_was(line: str) -> str:
+    return line[1:] if line.startswith("\\") and _LIKE_A_COMMENT.match(line) else line
 
 
 def _by_hand(place: str, item: Sequence[str]) -> Iterator[Record]:

@@ -170,7 +170,7 @@ def _recognised(data: str) -> Format:
     if not lines:
         raise InvalidInput("the file is empty; there is nothing to import")
     first = as_object(_value(lines[0]))
-    if first and (len(lines) > 1 or jsonl.is_header(first)):
+    if first and (len(lines) > 1 or jsonl.is_header(first) or "content" in first):
         return _of_line(first)
     if data.lstrip()[:1] in {"{", "["} and (told := _value(data)) is not None:
         return _of_json(told)

@@ -246,12 +246,12 @@ class SqliteStore:
             if head["number"] is None:
                 return  # erased meanwhile
             counted = await turn.single("make_up", {"number": head["number"]})
-            for wording, vector in vectors:
-                place = {"number": head["number"], "row": wording.row} | wording.model_dump(
-                    include={"version", "content"}
-                )
-                made = rows.vector_parameters(vector, self.settings.model) | {"made_up": counted["made_up"]}
-                await turn.all("add_vector", place | made)
+            common = {"number": head["number"], "made_up": counted["made_up"]}
+            made = [
+                common | wording.model_dump() | rows.vector_parameters(vector, self.settings.model)
+                for wording, vector in vectors
+            ]
+            await turn.many("add_vector", made)
 
     async def set_settings(self, settings: FileSettings) -> None:
         """Change what the file is indexed and embedded with."""

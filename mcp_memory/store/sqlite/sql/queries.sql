@@ -205,11 +205,12 @@ UNION
 SELECT * FROM memories WHERE user = :number AND key = :key
 
 -- name: holders
--- :fingerprints has 16 bytes for each number in :places.
+-- :fingerprints has 16 bytes for each number in :places. Joined in this order, whatever SQLite thinks of it: the other way
+-- round each of the user's memories would be held against each of these.
 SELECT m.* FROM json_each(:places) AS j
-JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
+CROSS JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
 UNION
-SELECT m.* FROM json_each(:keys) AS j JOIN memories AS m ON m.user = :number AND m.key = j.value
+SELECT m.* FROM json_each(:keys) AS j CROSS JOIN memories AS m ON m.user = :number AND m.key = j.value
 
 -- name: expired
 SELECT * FROM memories WHERE user = :number AND expires_at <= :now ORDER BY expires_at, row_id LIMIT :limit
