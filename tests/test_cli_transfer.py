@@ -77,6 +77,8 @@ def test_moving_is_one_command_there_and_one_here(terminal: Terminal, memory: st
     assert told[:2] == [f"{there} is taken for mcp-memory's own JSON Lines.", "Imported 1 memory."]
     assert here.told("export", "--history") == there.read_text(encoding="utf-8")
     assert "[-Rome-]{+Oslo — 東京+}" in here.told("history", memory)
+    assert "Lives in Rome" in here.told("changes")
+    assert "add_memory by desk" in here.told("changes")
     undo = told[2].removeprefix("To take it back: mcp-memory ").split()
     assert undo[:3] == ["undo", "--user", "alice"]
     here.told("undo", undo[3])

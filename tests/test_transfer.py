@@ -1,6 +1,7 @@
 """Memories leave a store and come into another: the same to the byte, as one change, or not at all."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcp_memory.app import open_app
+from mcp_memory.config import Config
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
@@ -257,18 +260,34 @@ async def test_nothing_of_another_user_leaves_or_is_touched(clock: FakeClock) ->
     assert sorted(memory.id for memory in (await service.page("bob")).memories if memory.id in ids) == sorted(ids)
 
 
-async def test_an_import_that_fails_half_way_leaves_nothing(clock: FakeClock) -> None:
+@over_every_store
+async def test_an_import_that_fails_half_way_leaves_nothing(stores: Stores, clock: FakeClock) -> None:
     class Failed(Exception):
         pass
 
     def fail(_: int) -> None:
         raise Failed
 
-    service = MemoryService(EphemeralStore(), clock)
-    batch = await read(service, [Record(place="line 1", said=Said(content="Likes tea"))])
-    with pytest.raises(Failed):
-        await service.transfer.bring(USER, batch, ORIGIN, fail)
-    assert await listed(service) == []
+    async with stores() as store:
+        service = MemoryService(store, clock)
+        batch = await read(service, [Record(place="line 1", said=Said(content="Likes tea"))])
+        with pytest.raises(Failed):
+            await service.transfer.bring(USER, batch, ORIGIN, fail)
+        assert await listed(service) == []
+        assert (await service.timeline.changes(USER)).entries == ()
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+async def test_an_import_that_is_killed_half_way_leaves_nothing_and_can_be_run_again(config: Config) -> None:
+    command = [sys.executable, "-m", "tests.import_child", config.database]
+    killed = await anyio.run_process(command, check=False)
+    assert killed.returncode == -9, killed.stderr
+    async with open_app(config) as app:
+        service = await app.service()
+        assert (await service.page(USER)).total == 0
+        assert (await service.timeline.changes(USER)).entries == ()
+        assert (await said(service, "memory 0")).added == 1
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,5 +1,6 @@
 """How `export` and `import` do it. Loaded only by them: what reads all the formats is not wanted by other commands."""
 
+import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -85,6 +86,7 @@ def bring(config: Config, wish: Bring) -> int:
     Raises:
         McpMemoryError: the source cannot be read, or the store not be written; nothing was imported.
     """
+    logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
     if config.ephemeral:
         raise ConfigError("with ephemeral = true nothing would be kept; set it to false")
     return anyio.run(_bring, config, wish, _Bars(shown=sys.stderr.isatty()))
@@ -124,7 +126,7 @@ async def _bring(config: Config, wish: Bring, bars: "_Bars") -> int:
         service = await app.service()
         with bars.bar("reading", found.total) as advance:
             batch = await service.transfer.read(found.records, advance)
-        click.echo(f"{wish.source} is taken for {found.what}.")
+        click.echo(f"{sources.named(wish.source)} is taken for {found.what}.")
         stopped = bool(batch.bad) and not wish.skip_bad
         if wish.dry_run or stopped:
             _report(await service.transfer.preview(config.user, batch), found.left_out, would=True)

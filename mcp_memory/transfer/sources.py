@@ -75,6 +75,11 @@ def opened(wish: Wish, zone: tzinfo | None) -> Opened:
         ) from error
 
 
+def named(source: str) -> str:
+    """What a source is called: never by a connection string, which may have a password."""
+    return "the PostgreSQL database" if source.startswith(databases.SCHEMES) else source
+
+
 def _decoded(path: Path, data: bytes) -> str:
     if data.startswith(_ZIP):
         raise InvalidInput(f"{path} is a ZIP archive; unpack it and import the file with the memories in it")
@@ -157,7 +162,7 @@ def _listed(what: str, records: Iterable[Record | Bad]) -> Opened:
 
 def _only(wish: Wish, form: Format, what: str) -> None:
     if wish.format not in {"auto", form}:
-        raise InvalidInput(f"{wish.source} is {what}, not {wish.format}; leave --format out")
+        raise InvalidInput(f"{named(wish.source)} is {what}, not {wish.format}; leave --format out")
 
 
 def _recognised(data: str) -> Format:
