@@ -82,6 +82,32 @@ async def test_an_export_with_history_comes_back_to_the_byte(stores: Stores, clo
         assert await exported(arrived) == text
 
 
+async def test_what_was_deleted_with_many_others_and_came_back_is_the_same_to_the_byte(
+    service: MemoryService, clock: FakeClock
+) -> None:
+    lived = MemoryService(EphemeralStore(), clock)
+    origin = Origin(tool="delete_memory", client="desk")
+    ids = [(await lived.add(USER, Fields(content=f"Fact {n}"), origin)).memory.id for n in range(20)]
+    await lived.delete(USER, ids, origin)
+    await lived.undo(USER, None, origin)
+    text = await exported(lived)
+    assert f"deleted {ids[0]}, " in text
+    await brought(service, text)
+    assert await exported(service) == text
+
+
+async def test_another_process_finds_what_was_imported_and_no_longer_what_was_undone(config: Config) -> None:
+    async with open_app(config) as one, open_app(config) as other:
+        server, importing = await one.service(), await other.service()
+        await server.add(USER, Fields(content="Likes trains"), ORIGIN)
+        assert not (await server.search(USER, "oolong", server.scope())).hits
+        await said(importing, "Drinks oolong", "Drinks sencha")
+        found = await server.search(USER, "oolong", server.scope())
+        assert [hit.memory.content for hit in found.hits] == ["Drinks oolong"]
+        await importing.undo(USER, None, ORIGIN)
+        assert not (await server.search(USER, "oolong", server.scope())).hits
+
+
 @over_every_store
 async def test_versions_that_came_along_are_as_they_were(stores: Stores, clock: FakeClock) -> None:
     async with stores() as store, stores() as other:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from mcp_memory import guard
+from mcp_memory import guard, text
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, Clock
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, Screened, SecretAction
@@ -106,11 +106,11 @@ class Checker:
             "id": _own_id(one.change.id) or self._clock.new_id(),
             "at": _moment("change.at", one.change.at),
         }
-        told |= {"tool": guard.label(one.change.tool), "summary": guard.told(one.change.summary) or ""}
+        told |= {"tool": guard.label(one.change.tool), "summary": _told(one.change.summary) or ""}
         return Revision(
             memory=self._memory(one.said, memory_id, redacted),
             operation=one.operation,
-            reason=guard.told(one.reason or ""),
+            reason=_told(one.reason or ""),
             change=one.change.model_copy(update=told),
         )
 
@@ -153,6 +153,12 @@ def _own_id(given: str | None) -> str | None:
 
 def _label(given: str | None) -> str | None:
     return guard.label(given) or None if given else None
+
+
+def _told(given: str) -> str | None:
+    """What was said of a change, on one line; None where it is empty, too long to be ours, or holds a secret."""
+    seen = text.clean(given).replace("\n", " ") if len(given) <= guard.MAX_CONTENT else ""
+    return None if not seen or text.secrets(seen) else seen
 
 
 def _moment(name: str, given: int) -> int:
