@@ -15,15 +15,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from mcp_memory.app import open_store
 from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
-from mcp_memory.errors import McpMemoryError
-from mcp_memory.guard import Fields
-from mcp_memory.models import Origin
+from mcp_memory.models import AddOperation, DeleteOperation, Operation, Origin, UpdateOperation
 from mcp_memory.service import MemoryService
 from mcp_memory.transfer import jsonl, writers
 from mcp_memory.transfer.base import exact
@@ -82,37 +81,32 @@ def timed(count: int, versions: int, folder: Path) -> None:
     print(f"largest process: {peak:,.0f} MB; file: {database.stat().st_size / 1e6:,.0f} MB")
 
 
-async def life(service: MemoryService, user: str, count: int, seed: int) -> None:
-    """Writes and undoes until so many memories live."""
-    chance = random.Random(seed)
+async def life(service: MemoryService, user: str, count: int) -> None:
+    """Random changes of several operations, and undoes, until so many memories live."""
+    chance = random.Random(7)
     ids: list[str] = []
-    origin = Origin(tool="trial", client="bench", agent=chance.choice([None, "planner"]))
     while len(ids) < count:
-        content = f"{chance.randrange(10**9)} {' '.join(chance.choices(WORDS, k=8))}"
-        topics = chance.sample(["a", "b", "ü"], chance.randrange(3))
-        key = chance.choice([None, None, f"k{chance.randrange(10**9)}"])
-        fields = Fields(content=content, topics=topics, key=key, pinned=chance.random() < 0.2, metadata={"n": 1.5})
-        try:
-            match chance.randrange(6):
-                case 0 | 1 | 2:
-                    ids.append((await service.add(user, fields, origin)).memory.id)
-                case 3 | 4 if ids:
-                    await service.update(user, chance.choice(ids[-50:]), fields, origin)
-                case 5 if ids:
-                    await service.undo(user, None, origin)
-                    ids = ids[:-50] + [one for one in ids[-50:] if await lives(service, user, one)]
-                case _:
-                    pass
-        except McpMemoryError:
-            continue
+        origin = Origin(tool="trial", client="bench", agent=chance.choice([None, "planner"]))
+        meant = chance.sample(ids, min(len(ids), 12))
+        operations: list[Operation] = [AddOperation(**said(chance), reason="new") for _ in range(20)]
+        operations += [UpdateOperation(id=one, **said(chance)) for one in meant[:10]]
+        operations += [DeleteOperation(id=one) for one in meant[10:]]
+        done = await service.apply(user, operations, origin)
+        if chance.randrange(4):
+            gone = {one.memory.id for one in done.done if one.operation == "delete"}
+            ids = [one for one in ids if one not in gone]
+            ids += [one.memory.id for one in done.done if one.operation == "add"]
+        else:
+            await service.undo(user, done.change_id, origin)
 
 
-async def lives(service: MemoryService, user: str, memory_id: str) -> bool:
-    try:
-        await service.get(user, memory_id)
-    except McpMemoryError:
-        return False
-    return True
+def said(chance: random.Random) -> dict[str, Any]:
+    return {
+        "content": f"{chance.randrange(10**9)} {' '.join(chance.choices(WORDS, k=8))}",
+        "topics": tuple(chance.sample(["a", "b", "ü"], chance.randrange(3))),
+        "key": chance.choice([None, None, f"k{chance.randrange(10**9)}"]),
+        "expires": chance.choice([None, "30d", "100w"]),
+    }
 
 
 async def exported(service: MemoryService, user: str) -> str:
@@ -128,7 +122,7 @@ async def trial(count: int, folder: Path) -> None:
     target = Config(database=str(folder / "b.db"))
     async with open_store(source, clock) as one, open_store(target, clock) as other:
         left, right = MemoryService(one, clock), MemoryService(other, clock)
-        await life(left, "alice", count, 7)
+        await life(left, "alice", count)
         text = await exported(left, "alice")
         batch = await right.transfer.read(jsonl.read(text.split("\n")), lambda _: None)
         done = await right.transfer.bring("alice", batch, Origin(tool="import"), lambda _: None)

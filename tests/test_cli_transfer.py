@@ -112,6 +112,11 @@ def test_an_export_replaces_no_file_unless_told_and_leaves_nothing_beside(
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_an_export_never_replaces_the_database(terminal: Terminal, memory: str, config: Config) -> None:
+    assert "is the database itself" in terminal.refused("export", config.database, "--force")
+    assert terminal.contents() == ["Lives in Oslo — 東京"]
+
+
 def test_one_bad_line_in_the_middle_stops_all_with_its_number(terminal: Terminal, lines: Path) -> None:
     told = terminal.told("import", str(lines), code=1).splitlines()
     assert told[1:] == [

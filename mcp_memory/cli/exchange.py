@@ -16,7 +16,7 @@ from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
 from mcp_memory.config import Config
-from mcp_memory.errors import ConfigError, EmbeddingError
+from mcp_memory.errors import ConfigError, EmbeddingError, InvalidInput
 from mcp_memory.models import Origin, Value
 from mcp_memory.service import MemoryService
 from mcp_memory.service.transfer import Imported, Leaving
@@ -68,6 +68,8 @@ def export(config: Config, wish: Leave) -> None:
         McpMemoryError: there is no such file, or FILE cannot be written.
     """
     prepare(config)
+    if wish.target is not None and wish.target.resolve() == config.path().resolve():
+        raise InvalidInput(f"{wish.target} is the database itself; name another file")
     named = _SUFFIXES.get(wish.target.suffix.lower(), "jsonl") if wish.target else "jsonl"
     writer = writers.writer(wish.form or named, history=wish.history)
     if wish.target is None:
