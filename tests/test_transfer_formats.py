@@ -5,14 +5,17 @@ import json
 import shutil
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Memory
-from mcp_memory.service.records import Bad, Record
+from mcp_memory.service.records import Bad, Checker, Record
 from mcp_memory.store.lineage import Lineage
+from mcp_memory.testing import FakeClock
 from mcp_memory.transfer import sources, writers
 from mcp_memory.transfer.base import exact, moment
 
@@ -273,6 +276,40 @@ def test_a_format_that_a_source_is_not_of_is_refused(tmp_path: Path) -> None:
         opened(fixture("agno.db", tmp_path), format="mem0")
     with pytest.raises(InvalidInput, match="No such file"):
         opened(tmp_path / "none.json")
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["\ud800", "a,b"])
+)
+NAMES = st.sampled_from(
+    [
+        *("content", "memory", "id", "user_id", "metadata", "created_at", "topics", "tags", "categories", "run_id"),
+        *("type", "name", "observations", "from", "to", "relationType", "revisions", "change", "operation"),
+        *("conversations_memory", "project_memories", "content_hash", "version", "expires_at", "expiration_date"),
+    ]
+)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6))
+FORMATS = [one for one in get_args(sources.Format) if one not in {"auto", "basic-memory"}]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.lists(st.dictionaries(NAMES, VALUES, max_size=8) | VALUES, max_size=4), form=st.sampled_from(FORMATS))
+def test_nothing_that_a_file_holds_makes_more_of_it_than_a_bad_record(
+    value: list[Any], form: sources.Format, tmp_path: Path
+) -> None:
+    whole = json.dumps({"results": value, "memories": value, "format": "mcp-memory", "version": 1})
+    for text in (json.dumps(value), "\n".join(map(json.dumps, value)), whole):
+        try:
+            found = list(opened(written(tmp_path, text), format=form).records)
+        except InvalidInput:
+            continue
+        checker = Checker(FakeClock(), "refuse")
+        for one in found:
+            assert isinstance(one, Bad) or checker.check(one)
+
+
+def test_a_long_first_line_is_no_table(tmp_path: Path) -> None:
+    assert opened(written(tmp_path, "content," + "x" * 200_000)).what == "a list"
 
 
 AWKWARD = (

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_memory.errors import InvalidInput
 from mcp_memory.service.records import Bad
-from mcp_memory.transfer.base import Owned, as_object, foreign, moment, texts
+from mcp_memory.transfer.base import Owned, as_object, foreign, moment, owner, texts
 
 NAME: Final = "Agno's memories"
 SOURCE: Final = "agno"
@@ -27,10 +27,10 @@ def read(rows: Iterable[Mapping[str, Any]], zone: tzinfo | None) -> Iterator[Own
                 "created_at": moment(row.get("created_at"), zone),
                 "updated_at": moment(row.get("updated_at"), zone),
             }
-            record = foreign(place, _text(_json(row["memory"])), said, texts(_json(row.get("topics"))))
+            record = foreign(place, _text(_json(row.get("memory"))), said, texts(_json(row.get("topics"))))
         except InvalidInput as error:
             record = Bad(place=place, why=str(error))
-        yield Owned(row.get("user_id"), record)
+        yield Owned(owner(row.get("user_id")), record)
 
 
 def _json(value: object) -> object:

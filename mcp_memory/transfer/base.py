@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple, cast
 
+from pydantic import ValidationError
+
 from mcp_memory import guard, text
 from mcp_memory.errors import InvalidInput
 from mcp_memory.service.records import Bad, Record, Said
@@ -24,22 +26,22 @@ class Owned(NamedTuple):
     record: Record | Bad
 
 
-def chosen(found: Iterable[Owned], owner: str | None) -> list[Record | Bad]:
-    """What a file has of `owner`; with None, everything, if it has only one.
+def chosen(found: Iterable[Owned], wanted: str | None) -> list[Record | Bad]:
+    """What a file has of `wanted`; with None, everything, if it has only one.
 
     Raises:
         InvalidInput: it has several, or not this one.
     """
     every = list(found)
     owners = sorted({one.owner for one in every if one.owner is not None})
-    if owner is None and len(owners) > 1:
+    if wanted is None and len(owners) > 1:
         raise InvalidInput(
             f"it holds memories of {len(owners):,} users ({_named(owners)}); import one at a time with --of NAME"
         )
-    if owner is not None and owner not in owners:
+    if wanted is not None and wanted not in owners:
         there = f"it has {_named(owners)}" if owners else "it names nobody; leave --of out"
-        raise InvalidInput(f"nothing in it is of {guard.shown(owner)}; {there}")
-    return [one.record for one in every if owner in {None, one.owner}]
+        raise InvalidInput(f"nothing in it is of {guard.shown(wanted)}; {there}")
+    return [one.record for one in every if wanted in {None, one.owner}]
 
 
 def foreign(place: str, content: object, said: Mapping[str, Any], tags: Sequence[str] = ()) -> Record | Bad:
@@ -53,8 +55,16 @@ def foreign(place: str, content: object, said: Mapping[str, Any], tags: Sequence
     wanted = list(dict.fromkeys(text.clean(tag).replace("\n", " ").lower() for tag in tags[: guard.MAX_RAW]))
     topics = [tag for tag in wanted if 1 <= len(tag) <= guard.MAX_TOPIC][: guard.MAX_TOPICS]
     if len(topics) < len([tag for tag in wanted if tag]):
-        fields["metadata"] = {**fields.get("metadata", {}), OTHERS: list(tags)}
-    return Record(place=place, said=Said(content=content, topics=tuple(topics), **fields))
+        fields["metadata"] = {**as_object(fields.get("metadata")), OTHERS: list(tags)}
+    try:
+        return Record(place=place, said=Said(content=content, topics=tuple(topics), **fields))
+    except ValidationError as error:
+        return Bad(place=place, why=f"its {error.errors()[0]['loc'][0]} is of another kind than is known here")
+
+
+def owner(value: object) -> str | None:
+    """The name of a user, which some systems have as a number."""
+    return None if value in (None, "") else str(value)
 
 
 def in_order(records: Iterable[Record | Bad]) -> list[Record | Bad]:

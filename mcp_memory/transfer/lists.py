@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from mcp_memory import guard, text
 from mcp_memory.service.records import Bad, Record
-from mcp_memory.transfer.base import Owned, as_object, foreign, objects
+from mcp_memory.transfer.base import Owned, as_object, foreign, objects, owner
 
 NAME: Final = "a list"
 CLAUDE: Final = "Claude's memories.json"
@@ -57,7 +57,7 @@ def of_claude(told: object, zone: tzinfo | None) -> Iterator[Owned]:
         account = f"account {number}, " if number > 1 else ""
         for what, said in _parts(as_object(one)):
             for record in read(said.splitlines(), "claude", zone, f"{account}{what}, "):
-                yield Owned(as_object(one).get("account_uuid"), record)
+                yield Owned(owner(as_object(one).get("account_uuid")), record)
 
 
 def _parts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

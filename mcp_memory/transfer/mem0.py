@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mcp_memory.errors import InvalidInput
 from mcp_memory.service.records import Bad
-from mcp_memory.transfer.base import Owned, foreign, moment, objects, texts
+from mcp_memory.transfer.base import Owned, foreign, moment, objects, owner, texts
 
 NAME: Final = "a get_all of mem0"
 SOURCE: Final = "mem0"
@@ -26,10 +26,11 @@ def read(told: object, zone: tzinfo | None) -> Iterator[Owned]:
             continue
         try:
             yield Owned(
-                one.get("user_id"), foreign(place, one.get("memory"), _said(one, zone), texts(one.get("categories")))
+                owner(one.get("user_id")),
+                foreign(place, one.get("memory"), _said(one, zone), texts(one.get("categories"))),
             )
         except InvalidInput as error:
-            yield Owned(one.get("user_id"), Bad(place=place, why=str(error)))
+            yield Owned(owner(one.get("user_id")), Bad(place=place, why=str(error)))
 
 
 def _said(one: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:

@@ -53,15 +53,22 @@ def line(lineage: Lineage) -> str:
 
 def is_own(data: str) -> bool:
     """Whether a table has our columns."""
-    names = next(csv.reader(io.StringIO(data)), list[str]())
+    names = _names(data, ",")
     return "content" in names and "version" in names and set(names) <= set(COLUMNS)
 
 
 def is_table(data: str) -> bool:
     """Whether a text is a table: its first line has columns, one of which is known."""
     divided = delimiter(data)
-    names = next(csv.reader(io.StringIO(data), delimiter=divided), list[str]()) if divided else []
-    return any(name.strip().lower() in _USUAL for name in names)
+    return divided is not None and any(name.strip().lower() in _USUAL for name in _names(data, divided))
+
+
+def _names(data: str, divided: str) -> list[str]:
+    """The cells of the first line; none where it cannot be the first of a table."""
+    try:
+        return next(csv.reader(io.StringIO(data), delimiter=divided), list[str]())
+    except csv.Error:
+        return []
 
 
 def delimiter(data: str) -> str | None:
@@ -84,7 +91,7 @@ def read_foreign(data: str, mapping: Mapping[str, str], zone: tzinfo | None) -> 
         InvalidInput: there is no such column, no such field, or no column for the content.
     """
     rows = csv.DictReader(io.StringIO(data, newline=""), delimiter=delimiter(data) or ",")
-    names = list(rows.fieldnames or ())
+    names = _names(data, delimiter(data) or ",")
     meant = _meant(names, mapping)
     for place, row in _rows(rows):
         try:
