@@ -58,6 +58,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     },
     "The file": {
         "users": Entry("users", "users", "List whose memories there are, or rename a user."),
+        "export": Entry("transfer", "export", "Write memories to a file, to keep or take along."),
+        "import": Entry("transfer", "import_", "Read memories from a file, also of other systems."),
         "backup": Entry("backups", "backup", "Copy the file while clients use it."),
         "restore-backup": Entry("backups", "restore_backup", "Put a backup in the place of the file."),
         "encrypt": Entry("encryption", "encrypt", "Encrypt the file."),

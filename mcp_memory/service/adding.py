@@ -10,7 +10,7 @@ from mcp_memory.service.damage import damaged
 from mcp_memory.service.outcomes import Added, Updated
 from mcp_memory.service.pending import Beginning
 from mcp_memory.service.writing import Writing, altered
-from mcp_memory.store.base import Transaction
+from mcp_memory.store.transaction import Transaction
 
 MAX_SWEPT: Final = 20
 """How many expired memories one new memory takes away with it: more than come in, and a few milliseconds at most."""

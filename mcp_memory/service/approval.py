@@ -21,7 +21,8 @@ from mcp_memory.service.pending import Person, beginning
 from mcp_memory.service.search import Searcher
 from mcp_memory.service.vectors import all_kept
 from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins, waits
-from mcp_memory.store.base import Store, Transaction
+from mcp_memory.store.base import Store
+from mcp_memory.store.transaction import Transaction
 
 REVIEWER: Final = Person(tool="review", client="mcp-memory", client_version=__version__)
 """Who decides where nothing else is said."""

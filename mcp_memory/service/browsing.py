@@ -78,5 +78,5 @@ class Browsing:
 
 def _unit(span: int) -> Unit:
     """The shortest period of which a `span` in microseconds has few enough."""
-    longest: Unit = "year"
-    return next((unit for unit, days in _DAYS.items() if span < MOST_PERIODS * days * _DAY), longest)
+    few: list[Unit] = [unit for unit, days in _DAYS.items() if span < MOST_PERIODS * days * _DAY]
+    return few[0] if few else "year"

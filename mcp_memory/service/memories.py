@@ -41,6 +41,7 @@ from mcp_memory.service.profile import Profile, Profiles
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
+from mcp_memory.service.transfer import Transfer
 from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, not_found, removal, undecided
 from mcp_memory.store.base import Store
@@ -92,6 +93,7 @@ class MemoryService:
         self.retention = Retention(store, clock, approval)
         self.profiles = Profiles(store, self._searcher, clock, min_score)
         self.completions = Completions(store, clock)
+        self.transfer = Transfer(store, self._writing, self.vectors, clock, secrets)
         self.approvals = Approvals(store, self._writing, self._searcher, clock, approval, secrets)
 
     @cached_property
@@ -180,10 +182,7 @@ class MemoryService:
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
             change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
-            if await turn.mere_deletions(undone):
-                done = await undo.bring_back(turn, self._writing, undone, change)
-            else:
-                done = await undo.take_back(turn, self._writing, undone, change, origin)
+            done = await undo.undo(turn, self._writing, undone, change, origin)
         self.vectors.want(user)
         return done
 

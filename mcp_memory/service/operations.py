@@ -25,7 +25,7 @@ from mcp_memory.service.damage import all_offered
 from mcp_memory.service.outcomes import Done, Skipped
 from mcp_memory.service.pending import COUNTS, Beginning
 from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins
-from mcp_memory.store.base import Transaction
+from mcp_memory.store.transaction import Transaction
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
 """Deletions first: what they free, text or key, another operation may take."""

@@ -22,7 +22,8 @@ from mcp_memory.service.search import Searcher
 from mcp_memory.service.survey import Near, pages, survey
 from mcp_memory.service.vectors import all_kept
 from mcp_memory.service.writing import Writing, lives, removal
-from mcp_memory.store.base import Store, Transaction
+from mcp_memory.store.base import Store
+from mcp_memory.store.transaction import Transaction
 from mcp_memory.text import mentioned
 from mcp_memory.text.plans import planned
 from mcp_memory.text.tokens import estimate

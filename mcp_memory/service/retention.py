@@ -20,7 +20,8 @@ from mcp_memory.models import Bounds, Memory, Origin
 from mcp_memory.sections import ApprovalConfig, RetentionConfig
 from mcp_memory.service.outcomes import Swept
 from mcp_memory.service.writing import SWEEP, Writing
-from mcp_memory.store.base import Due, Store, Transaction
+from mcp_memory.store.base import Due, Store
+from mcp_memory.store.transaction import Transaction
 
 BATCH: Final = 25
 """So many memories or revisions are taken away in one transaction; others who write wait some milliseconds for it."""

@@ -13,7 +13,8 @@ from mcp_memory.service.outcomes import Changes, Cleared, History, Restored
 from mcp_memory.service.pending import veiled_revision
 from mcp_memory.service.search import Searcher
 from mcp_memory.service.writing import Alteration, Writing, altered, not_found, undecided
-from mcp_memory.store.base import Store, Transaction
+from mcp_memory.store.base import Store
+from mcp_memory.store.transaction import Transaction
 
 TRACES: Final = 10
 """So many memories are shown of each change."""

@@ -9,12 +9,16 @@ from mcp_memory.models import Change, Memory, Origin, Revision, State, Step, fin
 from mcp_memory.service.damage import sound, with_last_good
 from mcp_memory.service.outcomes import TOLD, Undone, UndoneStep
 from mcp_memory.service.pending import Person, veiled
-from mcp_memory.service.writing import FORGET, PORTION, Writing, lives, portions
-from mcp_memory.store.base import Transaction
+from mcp_memory.service.writing import FORGET, PORTION, SWEEP, Writing, lives, portions, removal
+from mcp_memory.store.lineage import UNDO_OF
+from mcp_memory.store.transaction import Transaction
 
-_CLEAN_UP: Final = "the clean-up of expired memories and of what retention does not keep"
-_OWN: Final = {FORGET: "the trace of what was forgotten for good"}
-"""What the store's own changes are, by their tool."""
+_OWN: Final = {
+    SWEEP: "the clean-up of expired memories and of what retention does not keep",
+    FORGET: "the trace of what was forgotten for good",
+}
+"""What the store's own changes are, by their tool; the others came along with what was imported."""
+_BROUGHT: Final = "older than the import that brought it here"
 _NAMED: Final = 10
 """So many memories an error names."""
 
@@ -50,8 +54,20 @@ async def target(turn: Transaction, change_id: str | None) -> Change:
     if change.undone_by is not None:
         raise UndoRefused(f"Change {change_id} is undone already. To redo it, undo the change that undid it.")
     if change.system:
-        raise UndoRefused(f"Change {change_id} is {_OWN.get(change.tool, _CLEAN_UP)}, which cannot be undone.")
+        raise UndoRefused(f"Change {change_id} is {_OWN.get(change.tool, _BROUGHT)}, which cannot be undone.")
     return change
+
+
+async def undo(turn: Transaction, writing: Writing, undone: Change, by: Change, origin: Origin) -> Undone:
+    """Record `by`, which undoes the change `undone`, in the cheapest of the ways that there are.
+
+    Raises:
+        UndoRefused: something stands in the way; nothing was written.
+    """
+    if await turn.mere_deletions(undone):
+        return await bring_back(turn, writing, undone, by)
+    withdrawn = await withdraw(turn, undone, by) if await turn.mere_additions(undone) else None
+    return withdrawn or await take_back(turn, writing, undone, by, origin)
 
 
 async def take_back(turn: Transaction, writing: Writing, undone: Change, by: Change, origin: Origin) -> Undone:
@@ -92,6 +108,26 @@ async def bring_back(turn: Transaction, writing: Writing, undone: Change, by: Ch
         after = lost[-1].seq
     await writing.sweep(turn, expired, by.at)
     await turn.bring_back(by, _reason(undone))
+    return _told(undone, by, shown, ids)
+
+
+async def withdraw(turn: Transaction, undone: Change, by: Change) -> Undone | None:
+    """The same where `undone` has `mere_additions`: what it added goes, in portions; None where some is damaged.
+
+    Raises:
+        UndoRefused: what is needed is gone.
+    """
+    _refuse_pruned(undone)
+    ids: list[str] = []
+    shown: list[Step] = []
+    after = 0
+    while added := await turn.added(undone, after, PORTION):
+        if any(memory.damaged for memory in added):
+            return None
+        ids += [memory.id for memory in added]
+        shown += [removal("delete", memory, by.at) for memory in added[: TOLD - len(shown)]]
+        after = added[-1].row
+    await turn.withdraw(by, _reason(undone))
     return _told(undone, by, shown, ids)
 
 
@@ -169,7 +205,8 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
             [revision.memory.id],
         )
     version = history[-1].memory.version + 1
-    if earlier and earlier[-1].operation not in {"delete", "expire"}:
+    # What a change added was not there before, even where versions from elsewhere came along.
+    if earlier and revision.operation != "add" and earlier[-1].operation not in {"delete", "expire"}:
         return _back(change, earlier[-1].memory, version, now)
     if current is not None:
         fresh = {"version": version, "updated_at": now, "row": current.row}
@@ -187,7 +224,7 @@ def _back(change: Change, before: Memory, version: int, now: int) -> Step:
 
 
 def _reason(change: Change) -> str:
-    return f"undo of {change.id}"
+    return UNDO_OF + change.id
 
 
 async def _in_the_way(turn: Transaction, change: Change, steps: Sequence[Step], now: int) -> list[Memory]:

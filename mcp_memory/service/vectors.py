@@ -1,7 +1,7 @@
 """The embedder at the service of a store. Without vectors a search still finds by words, and a write still succeeds."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -67,18 +67,22 @@ class Vectors:
         self._lacking.add(user)
         self._wanted.set()
 
-    async def complete(self, user: str) -> int:
-        """Make the vectors that `user` lacks; how many.
+    async def complete(self, user: str, tell: Callable[[int], None] | None = None) -> int:
+        """Make the vectors that `user` lacks; how many. `tell` gets how many more are made.
 
         Raises:
             EmbeddingError: the embedder gave none.
             StoreError: the store could not keep them.
         """
         made = 0
-        while self._embedder is not None and (lacking := await self._store.unembedded(user, BATCH)):
+        before: int | None = None
+        while self._embedder is not None and (lacking := await self._store.unembedded(user, BATCH, before)):
             vectors = packed(await self._embedder.embed([wording.content for wording in lacking]))
             await self._store.add_vectors(user, list(zip(lacking, vectors, strict=True)))
             made += len(lacking)
+            before = lacking[-1].row  # what is written meanwhile is missed by the next search, and wanted then
+            if tell is not None:
+                tell(len(lacking))
         return made
 
     async def keep_complete(self) -> None:

@@ -10,7 +10,7 @@ from mcp_memory.errors import NotFound
 from mcp_memory.guard import Given
 from mcp_memory.models import Change, Deed, Memory, Origin, Revision, State, Step, Vector, fingerprint
 from mcp_memory.service.damage import History, all_offered, damaged, sound
-from mcp_memory.store.base import Transaction
+from mcp_memory.store.transaction import Transaction
 
 SWEEP: Final = "sweep"
 """The tool name of the store's own changes."""

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic reads the standard one only 
 from mcp_memory import clock
 from mcp_memory.models import LABEL, Change, Entry, Memory, Revision, Trace
 from mcp_memory.service.outcomes import Changes, Cleared, Got, History, Restored
+from mcp_memory.service.writing import FORGET, SWEEP
 from mcp_memory.text import notes
 from mcp_memory.text.amounts import counted
 from mcp_memory.text.cleanup import escaped
@@ -212,7 +213,7 @@ def _headline(entry: Entry, zone: tzinfo | None) -> str:
 
 
 def _by(one: Change) -> str:
-    if one.system:
+    if one.system and one.tool in {SWEEP, FORGET}:  # others came along with an import
         return " by the store itself"
     return f" by {' '.join(filter(None, (one.client, one.client_version)))}" if one.client else ""
 

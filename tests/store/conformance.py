@@ -12,9 +12,10 @@ import pytest
 from mcp_memory import ranking
 from mcp_memory.keys import Key
 from mcp_memory.models import Candidates, Change, Deed, Entry, Filter, Memory, Revision, Step, fingerprint
-from mcp_memory.store.base import Store, Transaction
+from mcp_memory.store.base import Store
 from mcp_memory.store.ephemeral import EphemeralStore
 from mcp_memory.store.sqlite import open_store
+from mcp_memory.store.transaction import Transaction
 from mcp_memory.testing import FakeClock
 from mcp_memory.text import Analyzer
 from tests.support import needs

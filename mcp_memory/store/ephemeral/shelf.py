@@ -1,7 +1,7 @@
 """What the plain store holds of one user, and one user's turn to write."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,7 @@ from mcp_memory.models import (
     Vector,
     fingerprint,
 )
+from mcp_memory.store.lineage import Lineage, past_changes, superseded, undone_by
 
 _MANY: Final = 500
 
@@ -148,6 +149,63 @@ class EphemeralTransaction:
         lost = await self.lost(self._shelf.changes[change.undoes or 0], 0, sys.maxsize)
         back = (memory.model_copy(update={"updated_at": change.at}) for memory in reversed(lost))
         await self.record(change, [Step(operation="restore", memory=memory, reason=reason) for memory in back])
+
+    async def bring(self, change: Change, lineages: Sequence[Lineage], tell: Callable[[int], None]) -> None:
+        """Write `change`, which adds memories from elsewhere together with their versions."""
+        shelf = self._shelf
+        seqs = {one.id: next(self._numbers) for one in past_changes(lineages)}
+        own = next(self._numbers)
+        undone = undone_by(lineages, seqs, own)
+        for one in past_changes(lineages):
+            told = {"seq": seqs[one.id], "system": True, "undoes": None, "undone_by": undone.get(seqs[one.id])}
+            shelf.changes[seqs[one.id]] = one.model_copy(update=told)
+        shelf.changes[own] = change.model_copy(update={"seq": own})
+        for one in lineages:
+            await checkpoint()
+            arrival = Revision(memory=one.memory, operation="add", reason=None, change=shelf.changes[own])
+            self._bring(one, (*one.revisions, arrival), seqs)
+            tell(1)
+
+    def _bring(self, lineage: Lineage, versions: Sequence[Revision], seqs: Mapping[str, int]) -> None:
+        row = self._shelf.last_seq + 1
+        changes = [self._shelf.changes[seqs.get(one.change.id, one.change.seq)] for one in versions]
+        stored: list[Memory] = []
+        for one, change in zip(versions, changes, strict=True):
+            self._shelf.last_seq += 1
+            stored.append(one.memory.model_copy(update={"row": row, "seq": self._shelf.last_seq}))
+            self._shelf.revisions.append(one.model_copy(update={"memory": stored[-1], "change": change}))
+        self._shelf.memories[row] = stored[-1]
+        for former, later in superseded(lineage.revisions):
+            past = Superseded(stored[former], changes[later].seq, stored[later].worded_at)
+            self._shelf.superseded.append(past)
+
+    async def mere_additions(self, change: Change) -> int:
+        """How many memories `change` added, if that is all it did and nothing was written to any of them since."""
+        wrote = [one for one in self._shelf.revisions if one.change.seq == change.seq]
+        lasting = histories(self._shelf)
+        mere = all(
+            one.operation == "add" and one.memory.row in self._shelf.memories and lasting[one.memory.row][-1] is one
+            for one in wrote
+        )
+        return len(wrote) if mere else 0
+
+    async def added(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change` added."""
+        rows = sorted(one.memory.row for one in self._shelf.revisions if one.change.seq == change.seq)
+        return [self._shelf.memories[row] for row in rows if row > after][:limit]
+
+    async def withdraw(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_additions`."""
+        added = await self.added(self._shelf.changes[change.undoes or 0], 0, sys.maxsize)
+        gone = (
+            one.model_copy(update={"version": one.version + 1, "updated_at": change.at, "damaged": False})
+            for one in reversed(added)
+        )
+        await self.record(change, [Step(operation="delete", memory=memory, reason=reason) for memory in gone])
+
+    async def changes(self, ids: Sequence[str]) -> list[Change]:
+        """The changes of those of `ids` that exist."""
+        return [change for change in self._shelf.changes.values() if change.id in set(ids)]
 
     async def change(self, change_id: str) -> Change | None:
         """The change of that id."""

@@ -43,6 +43,7 @@ from mcp_memory.store.ephemeral.shelf import (
     obsolete,
 )
 from mcp_memory.store.importance import Foremost, rank
+from mcp_memory.store.lineage import Lineage
 from mcp_memory.store.tally import QUARTER, Tally
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
@@ -178,6 +179,16 @@ class EphemeralStore:
             if after < seq and (before is None or seq < before) and (since is None or change.at >= since)
         ]
         return [entry(shelf, change, traces) for change in kept[:limit]]
+
+    async def lineages(self, user: str, after: int, limit: int, now: int) -> list[Lineage]:
+        """At most `limit` living memories with all their versions, oldest created first."""
+        shelf = self._shelf(user)
+        later = sorted((one for one in self._living(user, now) if one.row > after), key=lambda memory: memory.row)
+        versions = histories(shelf)
+        return [
+            Lineage(memory=one, revisions=tuple(current(shelf, version) for version in versions[one.row]))
+            for one in later[:limit]
+        ]
 
     async def unembedded(self, user: str, limit: int, before: int | None = None) -> list[Unembedded]:
         """At most `limit` wordings that have no vector, newest first."""

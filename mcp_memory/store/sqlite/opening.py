@@ -25,8 +25,9 @@ SIDES: Final = ("", "-journal", "-wal", "-shm")
 _DAMAGED_TOO: Final = partial(str, encoding="utf-8", errors="replace")
 """Reads text with broken bytes as well: its checksum tells, and one damaged memory hides no other."""
 
-Mode = Literal["rw", "immutable"]
-"""How a file is opened. "immutable" is for one that nobody writes: no lock is taken and nothing is made beside it."""
+Mode = Literal["rw", "ro", "immutable"]
+"""How a file is opened. "ro" is for one of another program, "immutable" for one that nobody writes: no lock is taken
+and nothing is made beside it."""
 
 _NO_KEY: Final = "00" * 32
 _ACCESS: Final[Mapping[str, str]] = {"rw": "mode=rw", "ro": "mode=ro", "immutable": "mode=ro&immutable=1"}

@@ -13,7 +13,6 @@ import anyio
 from mcp_memory.errors import StoreCorrupt
 from mcp_memory.keys import Key
 from mcp_memory.models import (
-    Bounds,
     Candidates,
     Change,
     Doomed,
@@ -27,12 +26,10 @@ from mcp_memory.models import (
     Revision,
     Vector,
 )
-from mcp_memory.store.base import UNCHOSEN, Backups, Census, Due, FileSettings, Holding, Unembedded
-from mcp_memory.store.importance import Foremost
-from mcp_memory.store.sqlite import importance, overview, retention, rows, salvage
+from mcp_memory.store.base import UNCHOSEN, Backups, FileSettings, Holding, Unembedded
+from mcp_memory.store.sqlite import overview, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
-from mcp_memory.store.sqlite.browsing import Browsed
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -46,6 +43,7 @@ from mcp_memory.store.sqlite.connection import (
 from mcp_memory.store.sqlite.erase import Eraser
 from mcp_memory.store.sqlite.errors import REMEDY
 from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
+from mcp_memory.store.sqlite.looking import Looking
 from mcp_memory.store.sqlite.migrate import check_head, check_turn, migrate, resettle, settle
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
 from mcp_memory.text import Analyzer
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
     from mcp_memory.models import Integers
 
 
-class SqliteStore(Browsed):
+class SqliteStore(Looking):
     """Memories in one file; see `store.base.Store` for what each verb promises."""
 
     def __init__(
@@ -193,10 +191,6 @@ class SqliteStore(Browsed):
             index.remember(living.values(), seq)
         return living
 
-    async def foremost(self, user: str, now: int, limit: int) -> Foremost:
-        """The most important living memories."""
-        return await importance.foremost(self._reader, user, now, limit)
-
     async def past(self, user: str, seqs: Sequence[int], now: int) -> dict[int, Past]:
         """The superseded wordings at these revisions, by their seq."""
         found = await self._reader.all("past", {"user": user, "seqs": json.dumps(list(seqs))})
@@ -250,12 +244,12 @@ class SqliteStore(Browsed):
             if head["number"] is None:
                 return  # erased meanwhile
             counted = await turn.single("make_up", {"number": head["number"]})
-            for wording, vector in vectors:
-                place = {"number": head["number"], "row": wording.row} | wording.model_dump(
-                    include={"version", "content"}
-                )
-                made = rows.vector_parameters(vector, self.settings.model) | {"made_up": counted["made_up"]}
-                await turn.all("add_vector", place | made)
+            common = {"number": head["number"], "made_up": counted["made_up"]}
+            made = [
+                common | wording.model_dump() | rows.vector_parameters(vector, self.settings.model)
+                for wording, vector in vectors
+            ]
+            await turn.many("add_vector", made)
 
     async def set_settings(self, settings: FileSettings) -> None:
         """Change what the file is indexed and embedded with."""
@@ -268,10 +262,6 @@ class SqliteStore(Browsed):
     async def users(self) -> list[Holding]:
         """Everybody who ever wrote."""
         return await overview.holdings(self._reader, self.settings.model)
-
-    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
-        """What there is of one user."""
-        return await overview.census(self._reader, user, now, ages)
 
     async def rename(self, user: str, name: str) -> bool:
         """Give all that is the user's to another name."""
@@ -294,19 +284,6 @@ class SqliteStore(Browsed):
     async def erase(self, doomed: Doomed, wait: float) -> Receipt:
         """Erase something for good, from the file and its backups."""
         return await self._eraser.erase(doomed, wait)
-
-    async def first_change(self, user: str, moment: int) -> int:
-        """The seq of the user's first change at `moment` or later."""
-        return await retention.first_change(self._reader, user, moment)
-
-    async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
-        """The seqs of revisions in `writes` that retention may remove."""
-        span = {"user": user, "first": writes.start, "last": writes.stop - 1}
-        return [row["seq"] for row in await self._reader.all("obsolete", span | bounds.model_dump())]
-
-    async def due(self) -> list[Due]:
-        """Everybody who ever wrote, and from when on there is something expired."""
-        return await retention.due(self._reader)
 
     @asynccontextmanager
     async def _turn(self, user: str) -> AsyncGenerator[tuple[Connection, sqlite3.Row]]:

@@ -2,14 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from anyio import to_thread
 
 from mcp_memory.models import Bounds, Change, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import FileSettings, index_terms
+from mcp_memory.store.lineage import Lineage
 from mcp_memory.store.sqlite import rows, salvage
+from mcp_memory.store.sqlite.bringing import Bringing
 from mcp_memory.store.sqlite.connection import Connection
 from mcp_memory.text import Analyzer
 
@@ -121,6 +123,47 @@ class SqliteTransaction:
         written = {"number": number, "undone": undone, "change_id": change.id, "reason": reason}
         await self._turn.all("bring_back_revisions", written)
         await self._flip(number, undone, added["seq"])
+
+    async def bring(self, change: Change, lineages: Sequence[Lineage], tell: Callable[[int], None]) -> None:
+        """Write `change`, which adds memories from elsewhere together with their versions."""
+        number = await self._own_number()
+        bringing = Bringing(self._turn, number, self._last_seq, self._analyzer)
+        await bringing.bring(change, lineages, tell)
+        self._last_seq = bringing.last_seq
+
+    async def mere_additions(self, change: Change) -> int:
+        """How many memories `change` added, if that is all it did and nothing was written to any of them since."""
+        found = await self._turn.single("mere_additions", {"undone": change.seq, "number": self._number})
+        return found["count"]
+
+    async def added(self, change: Change, after: int, limit: int) -> list[Memory]:
+        """At most `limit` memories that `change` added."""
+        return [rows.memory(row) for row in await self._added(change.seq, after, limit)]
+
+    async def withdraw(self, change: Change, reason: str) -> None:
+        """Write `change`, which undoes one that has `mere_additions`."""
+        number, undone = await self._own_number(), change.undoes or 0
+        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
+        digests: list[bytes] = []
+        after = 0
+        while found := await self._added(undone, after, _MANY):
+            digests.append(await to_thread.run_sync(rows.digests_when_gone, found, change.at))
+            after = found[-1]["row_id"] & rows.SEQUENCE_MASK
+        place = {"number": number, "undone": undone, "after": 0}
+        written = {"change_id": change.id, "now": change.at, "reason": reason, "last_seq": self._last_seq}
+        told = place | written | {"digests": b"".join(digests)}
+        await self._turn.in_turn(("withdraw_revisions", told), ("withdraw_memories", place))
+        self._last_seq += sum(map(len, digests)) // 16
+        await self._flip(number, undone, added["seq"])
+
+    async def _added(self, undone: int, after: int, limit: int) -> list[sqlite3.Row]:
+        page = {"undone": undone, "number": self._number, "after": after, "limit": limit}
+        return await self._turn.all("added", page)
+
+    async def changes(self, ids: Sequence[str]) -> list[Change]:
+        """The changes of those of `ids` that exist."""
+        asked = {"ids": json.dumps(list(ids)), "number": self._number}
+        return [rows.change(row) for row in await self._turn.all("changes_by_ids", asked)]
 
     async def _lost(self, undone: int, after: int, limit: int) -> list[sqlite3.Row]:
         page = {"undone": undone, "number": self._number, "after": after, "limit": limit}

@@ -130,6 +130,72 @@ SELECT :number << 32 | m.seq, m.row_id, {change_of_id}, 'restore', :reason, m.id
 FROM revisions AS r CROSS JOIN memories AS m ON m.row_id = r.memory
 WHERE r.change = :undone ORDER BY r.row_id DESC
 
+-- name: bring_changes
+-- Those of versions that come from elsewhere: no undo takes them back. :changes lists [id, at, tool, client,
+-- client_version, summary].
+INSERT INTO changes (user, id, at, tool, client, client_version, system, summary)
+SELECT :number, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, 1, j.value ->> 5
+FROM json_each(:changes) AS j ORDER BY j.key
+RETURNING seq, id
+
+-- name: bring_undone
+-- :undone lists [seq, seq of the change that undid it].
+UPDATE changes SET undone_by = j.value ->> 1 FROM json_each(:undone) AS j WHERE seq = j.value ->> 0 AND user = :number
+
+-- name: bring_revision
+INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+    team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+VALUES (:number << 32 | :seq, :row_id, :change, :operation, :reason, :id, :content, :key, :topics, :pinned, :metadata,
+    :agent, :team, :session_id, :source, :state, :created_at, :updated_at, :worded_at, :expires_at, :version, :digest)
+
+-- name: bring_memories
+-- Many at once: the index is written to at every statement. :arrived lists [row_id of the revision, terms, term_count];
+-- :fingerprints has 16 bytes for each.
+INSERT INTO memories (row_id, user, id, content, key, topics, pinned, metadata, agent, team, session_id, source, state,
+    created_at, updated_at, worded_at, expires_at, version, seq, digest, fingerprint, terms, term_count)
+SELECT p.memory, p.memory >> 32, p.id, p.content, p.key, p.topics, p.pinned, p.metadata, p.agent, p.team, p.session_id,
+    p.source, p.state, p.created_at, p.updated_at, p.worded_at, p.expires_at, p.version, p.row_id & 0xffffffff,
+    p.digest, substr(:fingerprints, 1 + 16 * j.key, 16), j.value ->> 1, j.value ->> 2
+FROM json_each(:arrived) AS j CROSS JOIN revisions AS p ON p.row_id = j.value ->> 0
+
+-- name: bring_wordings
+-- :wordings lists [row_id of the revision, memory, superseded_by, held_from, held_until, terms, term_count].
+INSERT INTO past_wordings (row_id, memory, superseded_by, held_from, held_until, fingerprint, terms, term_count)
+SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4,
+    substr(:fingerprints, 1 + 16 * j.key, 16), j.value ->> 5, j.value ->> 6
+FROM json_each(:wordings) AS j
+
+-- name: mere_additions
+SELECT iif(count(*) = sum(r.operation = 'add' AND r.memory >> 32 = :number AND r.row_id >> 32 = :number
+        AND EXISTS (SELECT 1 FROM memories AS m WHERE m.row_id = r.memory)
+        AND NOT EXISTS (SELECT 1 FROM revisions AS n WHERE n.memory = r.memory AND n.row_id > r.row_id)),
+    count(*), 0) AS count
+FROM revisions AS r WHERE r.change = :undone
+
+-- fragment: added
+FROM revisions AS r CROSS JOIN memories AS m ON m.row_id = r.memory
+WHERE r.change = :undone AND r.memory > (:number << 32 | :after)
+
+-- name: added
+SELECT m.* {added} ORDER BY r.memory LIMIT :limit
+
+-- name: withdraw_revisions
+-- What a step "delete" writes, for all that a change added: the last that was written comes first. :digests has 16 bytes
+-- for each.
+INSERT INTO revisions (row_id, memory, change, operation, reason, id, content, key, topics, pinned, metadata, agent,
+    team, session_id, source, state, created_at, updated_at, worded_at, expires_at, version, digest)
+SELECT (:number << 32) + :last_seq + row_number() OVER (ORDER BY r.row_id DESC), m.row_id, {change_of_id}, 'delete',
+    :reason, m.id, m.content, m.key, m.topics, m.pinned, m.metadata, m.agent, m.team, m.session_id, m.source, m.state,
+    m.created_at, :now, m.worded_at, m.expires_at, m.version + 1,
+    substr(:digests, 16 * row_number() OVER (ORDER BY r.memory) - 15, 16)
+{added} ORDER BY r.row_id DESC
+
+-- name: withdraw_memories
+DELETE FROM memories WHERE row_id IN (SELECT memory FROM revisions WHERE change = :undone)
+
+-- name: changes_by_ids
+SELECT {change} FROM json_each(:ids) AS j JOIN changes AS c ON c.user = :number AND c.id = j.value
+
 -- name: memories_by_ids
 SELECT * FROM memories WHERE user = :number AND id IN (SELECT value FROM json_each(:ids))
 
@@ -140,7 +206,8 @@ UNION
 SELECT * FROM memories WHERE user = :number AND key = :key AND state = 'active'
 
 -- name: holders
--- :fingerprints has 16 bytes for each number in :places.
+-- :fingerprints has 16 bytes for each number in :places. Joined in this order, whatever SQLite thinks of it: the other way
+-- round each of the user's memories would be held against each of these.
 SELECT m.* FROM json_each(:places) AS j
 CROSS JOIN memories AS m ON m.user = :number AND m.fingerprint = substr(:fingerprints, 1 + 16 * j.value, 16)
 UNION
@@ -238,6 +305,16 @@ JOIN memories AS m ON m.row_id BETWEEN u.number << 32 AND (u.number << 32) + :be
 WHERE u.name = :user AND {living}
     AND {in_filter}
 ORDER BY m.row_id DESC LIMIT :limit
+
+-- name: living_after
+SELECT m.* FROM users AS u JOIN memories AS m ON m.row_id BETWEEN (u.number << 32 | :after) + 1
+    AND u.number << 32 | 0xffffffff
+WHERE u.name = :user AND {living} ORDER BY m.row_id LIMIT :limit
+
+-- name: versions_of_rows
+SELECT {revision_and_change}
+WHERE r.memory IN (SELECT u.number << 32 | j.value FROM users AS u, json_each(:rows) AS j WHERE u.name = :user)
+ORDER BY r.memory, r.row_id
 
 -- name: count
 SELECT count(*) AS total FROM users AS u
