@@ -18,7 +18,6 @@ from mcp_memory.cli import main
 from mcp_memory.config import Config
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
-from mcp_memory.service import MemoryService
 from mcp_memory.testing import scripted_endpoint
 from mcp_memory.testing.endpoint import Chat, Held, ScriptedEndpoint, Status
 from tests.patient import surroundings
@@ -186,7 +185,6 @@ def test_a_damaged_file_is_not_told_either(tmp_path: Path) -> None:
     assert (done.exit_code, done.output) == (0, "")
 
 
-@pytest.mark.skipif(not hasattr(MemoryService, "profile"), reason="there is no profile yet")
 @pytest.mark.promise("P9")
 async def test_a_session_starts_with_what_is_known_of_its_user_only(tmp_path: Path) -> None:
     session = Session(tmp_path)

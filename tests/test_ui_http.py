@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from mcp_memory.app import open_app
 from mcp_memory.config import Config
 from mcp_memory.guard import Fields
 from mcp_memory.models import LABEL, Origin
+from mcp_memory.sections import ApprovalConfig
+from mcp_memory.service import MemoryService
 from mcp_memory.testing import FakeClock
 from mcp_memory.ui.desk import Desk
 from mcp_memory.ui.http import MOST_BYTES, Door, browser_app
@@ -69,10 +72,16 @@ async def visiting(config: Config, clock: FakeClock | None = None) -> AsyncGener
     async with open_app(config, clock or FakeClock()) as app:
         service = await app.service()
         await service.add("bob", Fields(content="Has a secret", topics=["hidden"]), Origin(tool="add_memory"))
-        door = Door()
-        transport = httpx.ASGITransport(app=browser_app(Desk(service, "alice", app.zone), door, PORT))
-        async with httpx.AsyncClient(transport=transport, base_url=HERE, headers={"origin": HERE}) as http:
-            yield Visitor(http, door)
+        async with at_the_door(service, app.zone) as visitor:
+            yield visitor
+
+
+@asynccontextmanager
+async def at_the_door(service: MemoryService, zone: tzinfo | None) -> AsyncGenerator[Visitor]:
+    door = Door()
+    transport = httpx.ASGITransport(app=browser_app(Desk(service, "alice", zone), door, PORT))
+    async with httpx.AsyncClient(transport=transport, base_url=HERE, headers={"origin": HERE}) as http:
+        yield Visitor(http, door)
 
 
 async def test_without_the_token_nothing_is_told(config: Config) -> None:
@@ -289,3 +298,30 @@ def test_the_command_serves_until_a_signal_and_imports_no_sdk(tmp_path: Path) ->
         served.send_signal(signal.SIGTERM)
         assert served.wait(10) == 0
     assert not (tmp_path / "memory.db-wal").exists()
+
+
+async def test_what_waits_for_approval_is_decided_on_here_and_each_decision_is_undone(config: Config) -> None:
+    held = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    async with open_app(held, FakeClock()) as app:
+        service = await app.service()
+        for content in ("Lives in Rome", "Plays chess"):
+            await service.add("alice", Fields(content=content), Origin(tool="add_memory", client="desk"))
+        async with at_the_door(service, app.zone) as visitor:
+            await visitor.enter()
+            assert "list_pending" in (await visitor.ok("show_memories"))["tools"]
+            waiting = (await visitor.ok("list_pending"))["memories"]
+            assert [one["content"] for one in waiting] == ["Plays chess", "Lives in Rome"]
+            accepted = await visitor.ok("accept_memories", ids=[waiting[0]["id"]])
+            await visitor.ok("refuse_memories", ids=[waiting[1]["id"]])
+            assert (await visitor.ok("list_pending"))["total"] == 0
+            assert [one["content"] for one in (await visitor.ok("list_memories"))["memories"]] == ["Plays chess"]
+            await visitor.ok("undo", change_id=accepted["change_id"])
+            assert (await visitor.ok("list_memories"))["total"] == 0
+            assert (await visitor.ok("add_memory", content="Likes tea"))["outcome"] == "added", "a person needs nobody"
+            assert "waits for approval" in await visitor.refused("accept_memories", ids=["nonesuch0000"])
+
+
+async def test_where_nothing_waits_there_is_nothing_to_review(config: Config) -> None:
+    async with visiting(config) as visitor:
+        await visitor.enter()
+        assert "list_pending" not in (await visitor.ok("show_memories"))["tools"]

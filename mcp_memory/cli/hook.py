@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn, cast
+from typing import NoReturn
 
 import anyio
 import click
@@ -22,9 +22,6 @@ from mcp_memory.cli.own import own_command
 from mcp_memory.cli.transcript import Reading
 from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput, McpMemoryError
-
-_MAX_TOKENS: Final = 1000
-"""What a profile takes of the context at most."""
 
 
 class Silent(click.Group):
@@ -82,7 +79,7 @@ def extract(transcript: Path, file: Path | None, **options: object) -> None:
 
 async def _profile(config: Config) -> str:
     async with open_app(config) as app:
-        made = await cast("Any", await app.service()).profile(config.user, _MAX_TOKENS)
+        made = await (await app.service()).profile(config.user, config.profile.max_tokens)
         return made.text if made.total else ""
 
 

@@ -51,6 +51,10 @@ class Approvals:
         self._config = config
         self._secrets: SecretAction = secrets
 
+    async def wanted(self, user: str) -> bool:
+        """Whether there is something to decide about, or can be."""
+        return self._config.mode != "off" or bool((await self.pending(user, limit=1)).total)
+
     async def pending(self, user: str, limit: int = 50, cursor: str | None = None) -> Listed:
         """One page of what waits, newest first, whatever the mode is now.
 

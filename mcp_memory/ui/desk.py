@@ -1,7 +1,8 @@
 """What the page may ask for when it is served here.
 
 Those are the tools of the MCP server, by the same names and with the same replies, and what no tool offers:
-`list_gone`, `memory_history` and `restore_memory`.
+`list_gone`, `memory_history` and `restore_memory`, and where memories wait for approval `list_pending`,
+`accept_memories` and `refuse_memories`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,9 +14,10 @@ from pydantic import ValidationError
 from mcp_memory import __version__
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, shown
-from mcp_memory.models import Origin, Value
+from mcp_memory.models import Value
 from mcp_memory.service import MemoryService
-from mcp_memory.views import browsing, data, timeline
+from mcp_memory.service.pending import Person
+from mcp_memory.views import approval, browsing, data, timeline
 
 Reply = Mapping[str, Any]
 
@@ -60,9 +62,9 @@ class Desk:
         return str(self._zone) if self._zone is not None else None
 
 
-def origin(tool: str) -> Origin:
+def origin(tool: str) -> Person:
     """Who acts when the page asks for a change."""
-    return Origin(tool=tool, client=CLIENT, client_version=__version__)
+    return Person(tool=tool, client=CLIENT, client_version=__version__)
 
 
 class _Nothing(Value):
@@ -111,6 +113,10 @@ class _Taking(Value):
     change_id: str | None = None
 
 
+class _Decision(Value):
+    ids: tuple[str, ...]
+
+
 class _Changes(_Page):
     since: str | None = None
     until: str | None = None
@@ -123,6 +129,7 @@ class _Version(_One):
 _Asked = TypeVar("_Asked", bound=Value)
 _Run = Callable[[Desk, Any], Awaitable[Reply]]
 _DOORS: Final[dict[str, tuple[type[Value], _Run]]] = {}
+_REVIEW: Final = frozenset({"list_pending", "accept_memories", "refuse_memories"})
 
 
 def _door(
@@ -142,7 +149,8 @@ async def show_memories(desk: Desk, _: _Nothing) -> object:
     """What there is, counted, and the newest."""
     overview = await desk.service.browsing.overview(desk.user)
     newest = await desk.service.page(desk.user, limit=NEWEST)
-    reply = browsing.structured_shown(overview, newest, list(_DOORS), TOPICS)
+    closed = frozenset[str]() if await desk.service.approvals.wanted(desk.user) else _REVIEW
+    reply = browsing.structured_shown(overview, newest, [name for name in _DOORS if name not in closed], TOPICS)
     zone = desk.zone()
     return reply | {"user": desk.user} | ({"timezone": zone} if zone else {})
 
@@ -217,3 +225,23 @@ async def restore_memory(desk: Desk, asked: _Version) -> object:
     """A version, put back."""
     by = origin("restore_memory")
     return timeline.structured_restored(await desk.service.timeline.restore(desk.user, asked.id, asked.version, by))
+
+
+@_door(_Page)
+async def list_pending(desk: Desk, asked: _Page) -> object:
+    """What waits for approval."""
+    return approval.structured_pending(await desk.service.approvals.pending(desk.user, asked.limit, asked.cursor))
+
+
+@_door(_Decision)
+async def accept_memories(desk: Desk, asked: _Decision) -> object:
+    """Have them count from now on."""
+    done = await desk.service.approvals.accept(desk.user, asked.ids, origin("accept_memories"))
+    return approval.structured_decided(done)
+
+
+@_door(_Decision)
+async def refuse_memories(desk: Desk, asked: _Decision) -> object:
+    """Have them go."""
+    done = await desk.service.approvals.refuse(desk.user, asked.ids, origin("refuse_memories"))
+    return approval.structured_decided(done)
