@@ -515,8 +515,8 @@ async def test_the_tool_is_off_until_its_profile_is_asked_for(config: Config, mo
     async with connected(config, mode) as client:
         assert TOOL not in {tool.name for tool in (await client.list_tools()).tools}
     async with connected(config.model_copy(update={"tools": ("manage",)}), mode) as client:
-        *_, tool = (await client.list_tools()).tools
-        assert (tool.name, list(tool.input_schema["properties"])) == (TOOL, ["strategy", "apply"])
+        [tool] = [one for one in (await client.list_tools()).tools if one.name == TOOL]
+        assert list(tool.input_schema["properties"]) == ["strategy", "apply"]
         assert tool.annotations
         assert (tool.annotations.destructive_hint, tool.annotations.read_only_hint) == (True, False)
         assert "strategy" in await refused(client, TOOL, strategy="compress")

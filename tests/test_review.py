@@ -89,13 +89,17 @@ def test_all_are_accepted_oldest_first(reviewer: Reviewer, ids: list[str]) -> No
     assert reviewer.plain("review", "--accept-all")["total"] == 0
 
 
+def test_an_id_that_does_not_wait_is_not_found(reviewer: Reviewer, ids: list[str]) -> None:
+    assert "No memory 'k3v9x2m4p7qa' waits for approval" in reviewer.told("review", "--refuse", "k3v9x2m4p7qa", code=1)
+    assert len(reviewer.waiting()) == len(ids)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         pytest.param(("--accept",), "ids belong to --accept", id="no id"),
         pytest.param(("k3v9x2m4p7qa",), "ids belong to --accept", id="no decision"),
         pytest.param(("--accept-all", "k3v9x2m4p7qa"), "ids belong to --accept", id="ids with all"),
-        pytest.param(("--refuse", "k3v9x2m4p7qa"), "No memory 'k3v9x2m4p7qa' waits for approval", id="unknown id"),
         pytest.param(("--cursor", "abc"), "cursor does not belong", id="foreign cursor"),
         pytest.param(("--limit", "0"), "limit must be", id="no limit"),
     ],

@@ -234,6 +234,7 @@ def test_the_timeline_topics_and_deleted_ones_are_views_of_the_same(page: Watche
     expect(page.page.locator(".row").first).to_contain_text("sport")
     page.page.locator('[data-view="deleted"]').click()
     item = page.page.locator(".gone").first
+    expect(item.locator(".text")).not_to_be_empty()
     text = item.locator(".text").inner_text()
     item.get_by_role("button", name="Bring back").click()
     expect(page.page.locator("#detail .text.large")).to_have_text(text)
