@@ -23,7 +23,7 @@ LAYERS = (
     ("clients",),
     ("endpoint",),
     ("ranking",),
-    ("store.importance", "store.lineage", "store.tally"),
+    ("store.census", "store.importance", "store.lineage"),
     ("store.transaction",),
     ("store.base",),
     ("store.ephemeral", "store.sqlite"),

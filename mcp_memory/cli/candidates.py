@@ -42,7 +42,7 @@ def topics(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comp
     """The user's topics that begin so, the most frequent first."""
 
     async def look(service: MemoryService, user: str) -> list[CompletionItem]:
-        return [CompletionItem(escaped(name)) for name, _ in (await service.overview.census(user)).topics]
+        return [CompletionItem(escaped(name)) for name, _ in (await service.overview.stats(user)).census.topics]
 
     return _offered(ctx, incomplete, look)
 

@@ -139,7 +139,7 @@ def stats(file: Path | None, user: str | None, database: str | None, *, as_json:
     config = loaded(file, user=user, database=database)
 
     async def ask(service: MemoryService, _: tzinfo | None) -> Answer:
-        counted = await service.overview.census(config.user)
+        counted = await service.overview.stats(config.user)
         of_file = (str(config.path()), await _size(config.path()))
         told = overview.stats(counted, *of_file)
         return Answer(told, _plain(overview.structured_stats(counted, *of_file)), tables.stats)

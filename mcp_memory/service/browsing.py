@@ -21,7 +21,7 @@ _DAY: Final = 86_400_000_000
 _BOUND: Final = "gone"
 
 
-class Overview(Value):
+class Glance(Value):
     """Living memories counted: in all, of each topic and by each agent (most first), and by when they were learned.
 
     `learned` has the periods in which something was, oldest first: `2026-03` where `unit` is a month.
@@ -50,15 +50,15 @@ class Browsing:
         self._clock = clock
         self._zone = zone
 
-    async def overview(self, user: str) -> Overview:
+    async def glance(self, user: str) -> Glance:
         """What there is, counted."""
-        tally = await self._store.tally(guard.user(user), self._clock.now())
-        unit = _unit(tally.created[-1][0] - tally.created[0][0]) if tally.created else "day"
+        census = await self._store.census(guard.user(user), self._clock.now())
+        unit = _unit(census.created[-1][0] - census.created[0][0]) if census.created else "day"
         learned = Counter[str]()
-        for moment, count in tally.created:
+        for moment, count in census.created:
             learned[clock.date_in(moment, self._zone)[: _LENGTHS[unit]]] += count
         ordered = tuple(sorted(learned.items()))
-        return Overview(total=tally.total, topics=tally.topics, agents=tally.agents, learned=ordered, unit=unit)
+        return Glance(total=census.total, topics=census.topics, agents=census.agents, learned=ordered, unit=unit)
 
     async def gone(self, user: str, limit: int = 50, cursor: str | None = None) -> Gone:
         """One page of what was deleted or has expired, is not back, and was not forgotten.

@@ -1,23 +1,31 @@
 """What there is: all of a user's memories and how they are spread, whose there are, and another name for a user."""
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import Final
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.errors import Conflict, InvalidInput, NotFound
-from mcp_memory.models import Filter, Memory, Page, Revision
+from mcp_memory.models import Filter, Memory, Page, Revision, Value
 from mcp_memory.service.damage import all_offered
-from mcp_memory.store.base import Census, Holding, Store
+from mcp_memory.store.base import Holding, Store
+from mcp_memory.store.census import Census
 
 _PIECE: Final = 2_000
 """Memories read at once where all are wanted."""
 _DAY: Final = 86_400 * 1_000_000
-AGES: Final = {"last day": 1, "last week": 7, "last month": 30, "last year": 365}
-"""The ages by which memories are counted, as days that have passed at most; what is older comes after them."""
-OLDER: Final = "older"
+_AGES: Final = {"last day": 1, "last week": 7, "last month": 30, "last year": 365}
+"""Days that have passed at most."""
+_OLDER: Final = "older"
+
+
+class Stats(Value):
+    """How a user's memories are spread; `ages` counts those of the last day, then of the rest of the last week ..."""
+
+    census: Census
+    ages: Mapping[str, int]
 
 
 class Overview:
@@ -47,10 +55,14 @@ class Overview:
             yield page.model_copy(update={"memories": shown})
             before = page.memories[-1].row if page.memories else None
 
-    async def census(self, user: str) -> Census:
-        """How the user's memories are spread, by age as `AGES` says."""
+    async def stats(self, user: str) -> Stats:
+        """How the user's memories are spread; by age to a quarter of an hour."""
         user, now = guard.user(user), self._clock.now()
-        return await self._store.census(user, now, [now - days * _DAY for days in AGES.values()])
+        census = await self._store.census(user, now)
+        ages = dict.fromkeys((*_AGES, _OLDER), 0)
+        for moment, count in census.created:
+            ages[next((age for age, days in _AGES.items() if moment > now - days * _DAY), _OLDER)] += count
+        return Stats(census=census, ages=ages)
 
     async def users(self) -> list[Holding]:
         """Everybody who ever wrote, by name."""

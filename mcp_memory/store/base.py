@@ -31,9 +31,9 @@ from mcp_memory.models import (
     Value,
     Vector,
 )
+from mcp_memory.store.census import Census
 from mcp_memory.store.importance import Foremost
 from mcp_memory.store.lineage import Lineage
-from mcp_memory.store.tally import Tally
 from mcp_memory.store.transaction import Transaction
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
@@ -73,22 +73,6 @@ class Holding(Value):
     wordings: int
     lacking: int
     pending: int
-
-
-class Census(Value):
-    """How one user's living memories are spread; `topics` and `agents` are names with counts, the most frequent first.
-
-    `ages` counts, for each of the moments that were asked for, what was created then or later but before the moment
-    ahead of it in the list, and at its end what is older than all of them.
-    """
-
-    total: int
-    pinned: int
-    keyed: int
-    expiring: int
-    topics: tuple[tuple[str, int], ...]
-    agents: tuple[tuple[str, int], ...]
-    ages: tuple[int, ...]
 
 
 class Backup(Value):
@@ -197,10 +181,6 @@ class Store(Protocol):
         """At most `limit` memories, newest created first, those with `row` below `before` where it is given."""
         ...
 
-    async def tally(self, user: str, now: int) -> Tally:
-        """What living memories there are, counted."""
-        ...
-
     async def gone(self, user: str, before: int | None, limit: int) -> list[Revision]:
         """At most `limit` deletions and expiries of memories that are still gone, the latest first.
 
@@ -295,8 +275,8 @@ class Store(Protocol):
         """Everybody who ever wrote, in the order of their rows."""
         ...
 
-    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
-        """What there is of the user at `now`, by age in the intervals that begin at `ages`, latest first."""
+    async def census(self, user: str, now: int) -> Census:
+        """How the user's living memories are spread."""
         ...
 
     async def rename(self, user: str, name: str) -> bool:

@@ -147,10 +147,10 @@ def _door(
 @_door(_Nothing)
 async def show_memories(desk: Desk, _: _Nothing) -> object:
     """What there is, counted, and the newest."""
-    overview = await desk.service.browsing.overview(desk.user)
+    glance = await desk.service.browsing.glance(desk.user)
     newest = await desk.service.page(desk.user, limit=NEWEST)
     closed = frozenset[str]() if await desk.service.approvals.wanted(desk.user) else _REVIEW
-    reply = browsing.structured_shown(overview, newest, [name for name in _DOORS if name not in closed], TOPICS)
+    reply = browsing.structured_shown(glance, newest, [name for name in _DOORS if name not in closed], TOPICS)
     zone = desk.zone()
     return reply | {"user": desk.user} | ({"timezone": zone} if zone else {})
 

@@ -7,7 +7,7 @@ from typing import Final, NotRequired
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory.models import LABEL, Revision
-from mcp_memory.service.browsing import Gone, Overview
+from mcp_memory.service.browsing import Glance, Gone
 from mcp_memory.service.outcomes import Found, Listed
 from mcp_memory.text import notes
 from mcp_memory.text.amounts import counted
@@ -56,36 +56,36 @@ class GoneReply(TypedDict):
     left_out: list[LeftOutData]
 
 
-def shown(overview: Overview, outcome: Found | Listed, zone: tzinfo | None, *, seen: bool) -> str:
+def shown(glance: Glance, outcome: Found | Listed, zone: tzinfo | None, *, seen: bool) -> str:
     """What there is, for a reader; `seen` where the client shows it to the person besides."""
     screen = "The person sees them in the memory browser.\n" if seen else ""
-    held = [f"{counted(overview.total, 'memory', 'memories')} in all"]
-    if overview.learned:
-        held.append(f"learned {overview.learned[0][0]} to {overview.learned[-1][0]}")
+    held = [f"{counted(glance.total, 'memory', 'memories')} in all"]
+    if glance.learned:
+        held.append(f"learned {glance.learned[0][0]} to {glance.learned[-1][0]}")
     told = f"{screen}{', '.join(held)}."
-    if overview.topics:
-        named = ", ".join(f"{notes.told(topic)} {count:,}" for topic, count in overview.topics[:TOPICS_TOLD])
-        more = len(overview.topics) - TOPICS_TOLD
+    if glance.topics:
+        named = ", ".join(f"{notes.told(topic)} {count:,}" for topic, count in glance.topics[:TOPICS_TOLD])
+        more = len(glance.topics) - TOPICS_TOLD
         beyond = f"\nand {counted(more, 'other topic', 'other topics')}" if more > 0 else ""
         told += "\n".join([f"\nTopics ({LABEL}):", *notes.block([named])]) + beyond
     below = lines.found(outcome, zone) if isinstance(outcome, Found) else lines.listed(outcome, zone)
     return f"{told}\n{below}"
 
 
-def structured_shown(overview: Overview, outcome: Found | Listed, tools: Sequence[str], most: int) -> ShowReply:
+def structured_shown(glance: Glance, outcome: Found | Listed, tools: Sequence[str], most: int) -> ShowReply:
     """The same for programs, with at most so many topics and agents."""
     reply = ShowReply(
         label=LABEL,
-        total=overview.total,
-        topics=_named(overview.topics[:most]),
-        agents=_named(overview.agents[:most]),
-        learned=dict(overview.learned),
-        unit=overview.unit,
+        total=glance.total,
+        topics=_named(glance.topics[:most]),
+        agents=_named(glance.agents[:most]),
+        learned=dict(glance.learned),
+        unit=glance.unit,
         left_out=data.left_out(outcome.left_out),
         tools=list(tools),
     )
-    if len(overview.topics) > most:
-        reply["more_topics"] = len(overview.topics) - most
+    if len(glance.topics) > most:
+        reply["more_topics"] = len(glance.topics) - most
     if isinstance(outcome, Found):
         reply["hits"] = [data.hit(one) for one in outcome.hits]
         return reply

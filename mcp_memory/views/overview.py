@@ -1,13 +1,13 @@
 """What there is, in both forms: how a user's memories are spread, whose there are, and who was given another name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from typing_extensions import TypedDict  # pydantic reads the standard one only from Python 3.12 on
 
 from mcp_memory.models import LABEL
-from mcp_memory.service.overview import AGES, OLDER
-from mcp_memory.store.base import Census, Holding
+from mcp_memory.service.overview import Stats
+from mcp_memory.store.base import Holding
 from mcp_memory.text.amounts import counted, size
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.text.notes import block, shown
@@ -54,16 +54,12 @@ class RenameReply(TypedDict):
     memories: int
 
 
-def ages(one: Census) -> Iterator[tuple[str, int]]:
-    """How many memories were created when, latest first."""
-    return zip((*AGES, OLDER), one.ages, strict=True)
-
-
-def stats(one: Census, file: str, file_bytes: int) -> str:
+def stats(counts: Stats, file: str, file_bytes: int) -> str:
     """How a user's memories are spread, for a reader."""
+    one = counts.census
     told = f"{counted(one.total, 'memory', 'memories')}: {one.pinned} pinned, {one.keyed} with a key, "
     spread = [
-        f"created: {', '.join(f'{count} {age}' for age, count in ages(one) if count)}",
+        f"created: {', '.join(f'{count} {age}' for age, count in counts.ages.items() if count)}",
         *_named("topics", one.topics),
         *_named("agents", one.agents),
     ]
@@ -72,8 +68,9 @@ def stats(one: Census, file: str, file_bytes: int) -> str:
     return "\n".join([headline, *recalled, f"file: {escaped(file)}, {size(file_bytes)}"])
 
 
-def structured_stats(one: Census, file: str, file_bytes: int) -> StatsReply:
+def structured_stats(counts: Stats, file: str, file_bytes: int) -> StatsReply:
     """The same for programs."""
+    one = counts.census
     return StatsReply(
         label=LABEL,
         total=one.total,
@@ -82,7 +79,7 @@ def structured_stats(one: Census, file: str, file_bytes: int) -> StatsReply:
         expiring=one.expiring,
         topics={escaped(name): count for name, count in one.topics},
         agents={escaped(name): count for name, count in one.agents},
-        ages=dict(ages(one)),
+        ages=dict(counts.ages),
         file=escaped(file),
         file_bytes=file_bytes,
     )

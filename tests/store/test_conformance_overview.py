@@ -3,7 +3,8 @@
 import pytest
 
 from mcp_memory.models import State, WholeUser
-from mcp_memory.store.base import Census, Store
+from mcp_memory.store.base import Store
+from mcp_memory.store.census import QUARTER, Census
 from tests.store.conformance import DAY, NOW, Stores, add, contents, found, over_every_store, remove, reword
 
 pytestmark = [over_every_store]
@@ -15,7 +16,7 @@ async def finding(store: Store, user: str) -> list[str]:
     return [memory.content for memory in (await store.living(user, rows, NOW)).values()]
 
 
-async def test_a_census_counts_one_users_living_memories_by_topic_agent_and_age(stores: Stores) -> None:
+async def test_a_census_counts_one_users_living_memories_by_topic_agent_and_time(stores: Stores) -> None:
     async with stores() as store:
         await add(store, "alice", "Likes tea", topics=("drink", "home"), agent="desk", key="drink", pinned=True)
         await add(store, "alice", "Likes rice", topics=("food", "home"), agent="desk", created_at=NOW - 3 * DAY)
@@ -24,17 +25,16 @@ async def test_a_census_counts_one_users_living_memories_by_topic_agent_and_age(
         await add(store, "alice", "Waits", topics=("home",), state=State.PENDING)
         await remove(store, "alice", await add(store, "alice", "Was deleted", topics=("home",)))
         await add(store, "bob", "Likes tea", topics=("drink", "secret"), agent="phone")
-        assert await store.census("alice", NOW, [NOW - DAY, NOW - 7 * DAY]) == Census(
+        assert await store.census("alice", NOW) == Census(
             total=3,
             pinned=1,
             keyed=1,
             expiring=1,
             topics=(("home", 2), ("drink", 1), ("food", 1), ("城市", 1)),
             agents=(("desk", 2),),
-            ages=(1, 1, 1),
+            created=tuple((moment // QUARTER * QUARTER, 1) for moment in (NOW - 9 * DAY, NOW - 3 * DAY, NOW)),
         )
-        nothing = Census(total=0, pinned=0, keyed=0, expiring=0, topics=(), agents=(), ages=(0,))
-        assert await store.census("nobody", NOW, []) == nothing
+        assert await store.census("nobody", NOW) == Census()
 
 
 @pytest.mark.promise("P1")

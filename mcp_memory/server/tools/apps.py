@@ -35,15 +35,15 @@ async def show_memories(
     Returns how many there are, of which topics and learned when, with the newest 20 or the best hits of query.
     """
     call = await begin(ctx, user_id, "show_memories")
-    overview = await call.service.browsing.overview(call.user)
+    glance = await call.service.browsing.glance(call.user)
     if query is None:
         outcome = await call.service.page(call.user, topics=topics or (), limit=SHOWN)
     else:
         scope = call.service.scope(topics=topics or ())
         outcome = await call.service.search(call.user, query, scope, limit=SHOWN)
     tools = serving(ctx).app.config.tool_names()
-    told = browsing.shown(overview, outcome, call.zone, seen=client_supports_apps(ctx))
-    return reply(told, browsing.structured_shown(overview, outcome, tools, TOPICS))
+    told = browsing.shown(glance, outcome, call.zone, seen=client_supports_apps(ctx))
+    return reply(told, browsing.structured_shown(glance, outcome, tools, TOPICS))
 
 
 def extension() -> Apps:

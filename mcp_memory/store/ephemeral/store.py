@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,7 +27,8 @@ from mcp_memory.models import (
     Vector,
     WholeUser,
 )
-from mcp_memory.store.base import UNCHOSEN, Backups, Census, Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.base import UNCHOSEN, Backups, Due, FileSettings, Holding, Unembedded, index_terms
+from mcp_memory.store.census import Census
 from mcp_memory.store.ephemeral.census import census
 from mcp_memory.store.ephemeral.erase import erased_memory, erased_user
 from mcp_memory.store.ephemeral.shelf import (
@@ -44,7 +44,6 @@ from mcp_memory.store.ephemeral.shelf import (
 )
 from mcp_memory.store.importance import Foremost, rank
 from mcp_memory.store.lineage import Lineage
-from mcp_memory.store.tally import QUARTER, Tally
 from mcp_memory.text import Analyzer
 from mcp_memory.text.near import Vocabulary
 
@@ -86,19 +85,6 @@ class EphemeralStore:
         """The same of what nobody has decided about."""
         waiting = (memory for memory in self._shelf(user).memories.values() if memory.state is State.PENDING)
         return _page([m for m in waiting if m.created_at > since and not m.expired(now)], before, limit)
-
-    async def tally(self, user: str, now: int) -> Tally:
-        """What living memories there are, counted."""
-        living = self._living(user, now)
-        topics = Counter(topic for memory in living for topic in memory.topics)
-        agents = Counter(memory.agent for memory in living if memory.agent is not None)
-        created = Counter(memory.created_at // QUARTER * QUARTER for memory in living)
-        return Tally(
-            total=len(living),
-            topics=tuple(sorted(topics.items(), key=lambda one: (-one[1], one[0]))),
-            agents=tuple(sorted(agents.items(), key=lambda one: (-one[1], one[0]))),
-            created=tuple(sorted(created.items())),
-        )
 
     async def gone(self, user: str, before: int | None, limit: int) -> list[Revision]:
         """At most `limit` deletions and expiries of memories that are still gone, the latest first."""
@@ -229,9 +215,9 @@ class EphemeralStore:
             if shelf.last_seq
         ]
 
-    async def census(self, user: str, now: int, ages: Sequence[int]) -> Census:
+    async def census(self, user: str, now: int) -> Census:
         """What there is of one user."""
-        return census(self._living(user, now), ages)
+        return census(self._living(user, now))
 
     async def rename(self, user: str, name: str) -> bool:
         """Give all that is the user's to another name."""

@@ -1,9 +1,7 @@
 """Whose memories a file holds and how they are spread, and giving a user another name."""
 
-import json
-from collections.abc import Sequence
-
-from mcp_memory.store.base import Census, Holding
+from mcp_memory.store.base import Holding
+from mcp_memory.store.census import QUARTER, Census
 from mcp_memory.store.sqlite import salvage
 from mcp_memory.store.sqlite.connection import Connection
 
@@ -14,19 +12,20 @@ async def holdings(reader: Connection, model: str) -> list[Holding]:
     return [Holding(**{name: row[name] for name in Holding.model_fields}) for row in found]
 
 
-async def census(reader: Connection, user: str, now: int, ages: Sequence[int]) -> Census:
+async def census(reader: Connection, user: str, now: int) -> Census:
     """See `store.base.Store.census`."""
-    asked = {"user": user, "now": now, "ages": json.dumps(list(ages))}
-    [[whole], groups] = await reader.in_turn(("census", asked), ("census_groups", asked))
-    spread: dict[str, list[tuple[str, int]]] = {"topic": [], "agent": [], "age": []}
+    asked = {"user": user, "now": now}
+    [[whole], groups, created] = await reader.in_turn(
+        ("census", asked), ("census_groups", asked), ("census_created", asked | {"quarter": QUARTER})
+    )
+    spread: dict[str, list[tuple[str, int]]] = {"topic": [], "agent": []}
     for row in groups:
         spread[row["what"]].append((salvage.text(row["name"]), row["count"]))
-    by_age = dict(spread["age"])
     return Census(
         **{name: whole[name] for name in ("total", "pinned", "keyed", "expiring")},
         topics=tuple(spread["topic"]),
         agents=tuple(spread["agent"]),
-        ages=tuple(by_age.get(str(number), 0) for number in range(len(ages) + 1)),
+        created=tuple((salvage.moment(row["quarter"] * QUARTER), row["count"]) for row in created),
     )
 
 

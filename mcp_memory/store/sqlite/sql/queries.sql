@@ -322,22 +322,6 @@ JOIN memories AS m ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living}
     AND {in_filter}
 
--- name: topics_counted
-SELECT t.value AS topic, count(*) AS count FROM users AS u
-JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
-JOIN json_each(iif(json_valid(m.topics), m.topics, '[]')) AS t ON t.type = 'text'
-WHERE u.name = :user AND {living} GROUP BY t.value ORDER BY count DESC, topic
-
--- name: agents_counted
-SELECT m.agent, count(*) AS count FROM users AS u
-JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
-WHERE u.name = :user AND {living} AND m.agent IS NOT NULL GROUP BY m.agent ORDER BY count DESC, m.agent
-
--- name: created_counted
-SELECT CAST(m.created_at AS INTEGER) / :quarter AS quarter, count(*) AS count FROM users AS u
-JOIN memories AS m ON m.row_id BETWEEN {own_rows}
-WHERE u.name = :user AND {living} GROUP BY quarter ORDER BY quarter
-
 -- name: gone
 SELECT {revision_and_change} JOIN users AS u ON u.number = c.user
 WHERE u.name = :user AND r.row_id BETWEEN u.number << 32 AND (u.number << 32) + :before - 1
@@ -452,18 +436,20 @@ SELECT count(*) AS total, count(*) FILTER (WHERE m.pinned) AS pinned, count(m.ke
 FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows} WHERE u.name = :user AND {living}
 
 -- name: census_groups
--- How many memories there are of each topic, agent and age: how many of the moments :ages are later than it.
 SELECT 'topic' AS what, t.value AS name, count(*) AS count
-FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows}
-JOIN json_each(iif(json_valid(m.topics), m.topics, '[]')) AS t WHERE u.name = :user AND {living} GROUP BY 2
+FROM users AS u JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
+JOIN json_each(iif(json_valid(m.topics), m.topics, '[]')) AS t ON t.type = 'text'
+WHERE u.name = :user AND {living} GROUP BY 2
 UNION ALL
 SELECT 'agent', m.agent, count(*)
-FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows}
+FROM users AS u JOIN memories AS m INDEXED BY memories_for_search ON m.row_id BETWEEN {own_rows}
 WHERE u.name = :user AND {living} AND m.agent IS NOT NULL GROUP BY 2
-UNION ALL
-SELECT 'age', CAST((SELECT count(*) FROM json_each(:ages) AS a WHERE a.value > m.created_at) AS TEXT), count(*)
-FROM users AS u JOIN memories AS m ON m.row_id BETWEEN {own_rows} WHERE u.name = :user AND {living} GROUP BY 2
 ORDER BY 3 DESC, 2
+
+-- name: census_created
+SELECT CAST(m.created_at AS INTEGER) / :quarter AS quarter, count(*) AS count FROM users AS u
+JOIN memories AS m ON m.row_id BETWEEN {own_rows}
+WHERE u.name = :user AND {living} GROUP BY quarter ORDER BY quarter
 
 -- name: rename
 UPDATE users SET name = :name WHERE name = :user AND NOT EXISTS (SELECT 1 FROM users WHERE name = :name)
