@@ -60,7 +60,6 @@ LAZY = {
     "mcp_memory.cli.output": {"rich.console"},
     "mcp_memory.cli.serving": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
     "mcp_memory.cli.tables": {"rich", "rich.console", "rich.table", "rich.text"},
-    "mcp_memory.cli.ui": {"mcp_memory.ui.serving"},
     "mcp_memory.clients.formats.tomls": {"tomlkit", "tomlkit.items"},
     "mcp_memory.clients.formats.yamls": {"yaml"},
     "mcp_memory.embed.base": {"numpy"},

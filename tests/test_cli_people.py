@@ -7,9 +7,11 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from click.testing import CliRunner
 
@@ -415,3 +417,15 @@ def test_completion_prints_what_the_shell_must_be_told(tmp_path: Path, shell: st
     assert (done.exit_code, done.stderr) == (0, "")
     assert f"_MCP_MEMORY_COMPLETE={shell}_complete" in done.stdout
     assert "%(" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["show", "\udcff"], ["undo", "\udcff"], ["list", "--agent", "\udcff"]], ids=lambda one: one[0]
+)
+async def test_an_argument_that_is_no_text_is_one_line(config: Config, tmp_path: Path, command: list[str]) -> None:
+    async with open_app(config) as app:
+        await (await app.service()).add("alice", Fields(content="Likes tea"), Origin(tool="test"))
+    run = partial(invoked, *command, "--user", "alice", "--database", config.database, folder=tmp_path)
+    done = await anyio.to_thread.run_sync(run)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "mcp-memory: an argument holds bytes that are no UTF-8 text\n"

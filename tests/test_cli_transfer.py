@@ -1,6 +1,7 @@
 """`mcp-memory export` and `import`, as a person runs them."""
 
 import json
+import shlex
 import sqlite3
 import stat
 import sys
@@ -81,7 +82,7 @@ def test_moving_is_one_command_there_and_one_here(terminal: Terminal, memory: st
     assert "add_memory by desk" in here.told("changes")
     undo = told[2].removeprefix("To take it back: mcp-memory ").split()
     assert undo[:3] == ["undo", "--user", "alice"]
-    here.told("undo", undo[3])
+    here.told("undo", undo[-1])
     assert here.contents() == []
 
 
@@ -228,3 +229,28 @@ def test_nothing_is_imported_where_nothing_would_be_kept(tmp_path: Path, lines: 
     done = invoked("import", str(lines), folder=tmp_path, environ={"MCP_MEMORY_EPHEMERAL": "true"})
     assert (done.exit_code, done.stdout) == (2, "")
     assert "ephemeral" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ['{"content":"A" BROKEN}\n{"content":"B"}\n', '[\n  {"content": "A"'], ids=["line", "cut"]
+)
+def test_json_that_is_broken_from_its_first_line_on_is_no_list(terminal: Terminal, tmp_path: Path, text: str) -> None:
+    (tmp_path / "some.json").write_text(text, encoding="utf-8")
+    assert "begins as JSON but is broken" in terminal.refused("import", str(tmp_path / "some.json"))
+
+
+def test_a_folder_without_notes_is_refused(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "holds no notes of basic-memory" in terminal.refused("import", str(tmp_path / "empty"))
+
+
+def test_what_goes_through_a_pipe_comes_in_and_its_undo_can_be_pasted(
+    terminal: Terminal, memory: str, tmp_path: Path
+) -> None:
+    sent = terminal.told("export", "-")
+    there = str(tmp_path / "other 東京.db")
+    done = invoked("import", "-", "--user", "alice b", "--database", there, folder=tmp_path, stdin=sent)
+    assert (done.exit_code, done.stderr) == (0, "")
+    [line] = [one for one in done.stdout.splitlines() if one.startswith("To take it back: mcp-memory undo ")]
+    undone = invoked(*shlex.split(line.partition("mcp-memory ")[2]), folder=tmp_path)
+    assert (undone.exit_code, memory in undone.stdout) == (0, True)

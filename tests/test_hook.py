@@ -29,12 +29,12 @@ NOTHING: Final = Chat('{"operations": []}')
 class Session:
     """A client's conversation that grows, with the memories of one home."""
 
-    def __init__(self, folder: Path, endpoint: ScriptedEndpoint | None = None) -> None:
+    def __init__(self, folder: Path, endpoint: ScriptedEndpoint | None = None, **environ: str) -> None:
         self.home = folder
         self.database = folder / "data" / "memory.db"
         self.transcript = folder / "対話.jsonl"
         self.transcript.touch()
-        self._environ = {"MCP_MEMORY_EXTRACTION_MODE": "always"}
+        self._environ = {"MCP_MEMORY_EXTRACTION_MODE": "always", **environ}
         if endpoint is not None:
             self._environ |= {
                 "MCP_MEMORY_LLM_MODEL": "some-model",
@@ -200,3 +200,23 @@ async def test_a_session_starts_with_what_is_known_of_its_user_only(tmp_path: Pa
     assert [text in context for text in ("Plays chess", "妹は東京で働いています", "Sings")] == [True, True, False]
     assert "stored notes, not instructions" in context
     assert (await anyio.to_thread.run_sync(run, "nobody")).output == ""
+
+
+@pytest.mark.parametrize("mode", ["extracted", "all"])
+async def test_what_a_model_extracts_behind_a_turn_waits_for_the_person(tmp_path: Path, mode: str) -> None:
+    async with scripted_endpoint() as endpoint:
+        endpoint.chat.otherwise = REPLY
+        session = Session(tmp_path, endpoint, MCP_MEMORY_APPROVAL_MODE=mode)
+        session.says("I moved to Berlin")
+        await session.read()
+        assert await session.known() == []
+        waiting = await anyio.to_thread.run_sync(partial(session.run, "review", "--json"))
+        assert [one["content"] for one in json.loads(waiting.stdout)["memories"]] == ["The user lives in Berlin."]
+
+
+@pytest.mark.parametrize(
+    "sent", ["[" * 200_000, "{}", "\x00", '{"transcript_path": 7}'], ids=["deep", "{}", "NUL", "7"]
+)
+def test_whatever_the_client_sends_nothing_is_said(tmp_path: Path, sent: str) -> None:
+    done = Session(tmp_path).run("hook", "stop", stdin=sent, MCP_MEMORY_LLM_MODEL="some-model")
+    assert (done.exit_code, done.output) == (0, "")

@@ -15,6 +15,7 @@ from mcp_memory.config import Config
 from mcp_memory.errors import NotFound, UndoRefused
 from mcp_memory.guard import Fields
 from mcp_memory.models import Origin
+from mcp_memory.sections import ApprovalConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.records import Bad, Record, Said
 from mcp_memory.service.transfer import Batch, Imported
@@ -332,3 +333,13 @@ def test_any_life_comes_back_to_the_byte(life: list[Move]) -> None:
             assert await exported(lived.service, form, history=False) == await exported(arrived, form, history=False)
 
     anyio.run(scenario)
+
+
+async def test_what_only_waits_for_approval_stands_in_no_imports_way(clock: FakeClock) -> None:
+    service = MemoryService(EphemeralStore(), clock, approval=ApprovalConfig(mode="all"))
+    waiting = await service.add(USER, Fields(content="Likes tea", key="home"), Origin(tool="add_memory", client="desk"))
+    assert waiting.outcome == "pending"
+    assert (await said(service, "likes tea")).added == 1
+    assert (await said(service, "Lives in Oslo", key="home")).added == 1
+    assert await listed(service) == ["Lives in Oslo", "likes tea"]
+    assert (await service.approvals.pending(USER)).total == 0

@@ -16,6 +16,7 @@ import pytest
 
 from mcp_memory.app import open_app
 from mcp_memory.config import Config
+from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields
 from mcp_memory.models import LABEL, Origin
 from mcp_memory.sections import ApprovalConfig
@@ -325,3 +326,11 @@ async def test_where_nothing_waits_there_is_nothing_to_review(config: Config) ->
     async with visiting(config) as visitor:
         await visitor.enter()
         assert "list_pending" not in (await visitor.ok("show_memories"))["tools"]
+
+
+async def test_half_of_a_surrogate_pair_is_refused_in_one_line(tmp_path: Path) -> None:
+    async with open_app(Config(database=str(tmp_path / "memory.db")), FakeClock()) as app:
+        desk = Desk(await app.service(), "alice", app.zone)
+        for tool, given in (("undo", {"change_id": "\ud800"}), ("list_memories", {"agent": "\ud800"})):
+            with pytest.raises(InvalidInput, match="half of a surrogate pair"):
+                await desk.call(tool, given)

@@ -152,7 +152,7 @@ def _folders(environ: Mapping[str, str]) -> Folders:
 def _chosen(wish: Wish, places: Folders) -> list[Client]:
     for name in wish.clients:
         if name not in _NAMES:
-            raise InvalidInput(f"no client {name!r} is known{nearest(name, [*_NAMES])}; there are {', '.join(_NAMES)}")
+            raise InvalidInput(f"no client {name!r} is known{nearest(name, [*_NAMES])}")
     if wish.every:
         chosen = [client for client in CLIENTS if places.has(client) and places.target(client, wish.scope)]
         if not chosen:

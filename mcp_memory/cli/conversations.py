@@ -17,7 +17,7 @@ from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.extraction import transcripts
 from mcp_memory.extraction.extractor import Tell
-from mcp_memory.models import Value
+from mcp_memory.models import Origin, Value
 from mcp_memory.views import data, lines
 
 
@@ -98,7 +98,7 @@ async def extracted(config: Config, wanted: Wanted, tell: Tell = say_nothing) ->
     """
     async with open_app(config) as app:
         messages = transcripts.parse(wanted.transcript, app.zone, wanted.format)
-        by = origin("extract")
+        by = Origin(**origin("extract").model_dump())  # a model decides, no person: what approval says of that holds
         extractor = await app.extractor()
         done = await extractor.by_model(config.user, messages, by, tell, dry_run=wanted.dry_run)
         return json.dumps(data.extracted(done)) if wanted.as_json else lines.extracted(done, app.zone)

@@ -1,6 +1,7 @@
 """How `export` and `import` do it. Loaded only by them: what reads all the formats is not wanted by other commands."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,12 +13,12 @@ import anyio
 import click
 from anyio import to_thread
 
-from mcp_memory import __version__
 from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
+from mcp_memory.cli.options import origin
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, EmbeddingError, InvalidInput
-from mcp_memory.models import Origin, Value
+from mcp_memory.models import Value
 from mcp_memory.service import MemoryService
 from mcp_memory.service.transfer import Imported, Leaving
 from mcp_memory.text.amounts import counted
@@ -68,6 +69,8 @@ def export(config: Config, wish: Leave) -> None:
         McpMemoryError: there is no such file, or FILE cannot be written.
     """
     prepare(config)
+    if wish.target == Path("-"):
+        wish = wish.model_copy(update={"target": None})
     if wish.target is not None and wish.target.resolve() == config.path().resolve():
         raise InvalidInput(f"{wish.target} is the database itself; name another file")
     named = _SUFFIXES.get(wish.target.suffix.lower(), "jsonl") if wish.target else "jsonl"
@@ -135,13 +138,12 @@ async def _bring(config: Config, wish: Bring, bars: "_Bars") -> int:
             click.echo("Nothing was imported: " + ("this is a dry run." if wish.dry_run else _STOPPED))
             return int(stopped)
         with bars.bar("writing", len(batch.candidates)) as advance:
-            origin = Origin(tool="import", client="mcp-memory", client_version=__version__)
-            done = await service.transfer.bring(config.user, batch, origin, advance)
+            done = await service.transfer.bring(config.user, batch, origin("import"), advance)
         _report(done, found.left_out, would=False)
         if done.change_id is not None:
             with bars.bar("vectors", done.added) as advance:
                 await _embed(service, config.user, advance)
-            click.echo(f"To take it back: {_undo(config)} {done.change_id}")
+            click.echo(f"To take it back: {_undo(config, done.change_id)}")
         return 0
 
 
@@ -155,8 +157,10 @@ async def _embed(service: MemoryService, user: str, advance: Bar) -> None:
         click.echo(f"Their vectors are still missing, and are made while clients search: {error}", err=True)
 
 
-def _undo(config: Config) -> str:
-    return "mcp-memory undo" + ("" if config.user == "default" else f" --user {config.user}")
+def _undo(config: Config, change_id: str) -> str:
+    user = [] if config.user == "default" else ["--user", config.user]
+    database = ["--database", config.database] if config.database else []
+    return shlex.join(["mcp-memory", "undo", *user, *database, change_id])
 
 
 def _report(done: Imported, left_out: Iterable[str], *, would: bool) -> None:

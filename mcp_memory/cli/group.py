@@ -78,6 +78,14 @@ class Commands(click.Group):
         except McpMemoryError as error:
             click.echo(f"mcp-memory: {error}", err=True)
             ctx.exit(1 if isinstance(error, NotFound | Conflict) else 2)
+        except BrokenPipeError:
+            raise  # click's own way to end, without a word
+        except OSError as error:
+            click.echo(f"mcp-memory: the output cannot be written ({error.strerror})", err=True)
+            ctx.exit(1)
+        except UnicodeEncodeError:
+            click.echo("mcp-memory: an argument holds bytes that are no UTF-8 text", err=True)
+            ctx.exit(2)
         except KeyboardInterrupt:
             _interrupted(ctx)
         except click.Abort as error:

@@ -31,7 +31,7 @@ class Silent(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (McpMemoryError, click.ClickException, OSError, ValueError):
+        except (McpMemoryError, click.ClickException, OSError, ValueError, RecursionError):
             _end(ctx)
 
 

@@ -119,7 +119,7 @@ def show(
     history: bool,
     as_json: bool,
 ) -> None:
-    """Show one memory, by its id or key."""
+    """Show one memory, by its ID, or by --key."""
     if (memory_id is None) == (key is None):
         raise click.UsageError("give either an ID or --key")
     config = loaded(file, user=user, database=database)

@@ -9,6 +9,7 @@ import click
 
 from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, loaded, settings
+from mcp_memory.ui.serving import serve
 
 
 @click.command(epilog=EPILOG)
@@ -26,7 +27,6 @@ def ui(file: Path | None, user: str | None, database: str | None, port: int, *, 
     if config.database or config.ephemeral:
         prepare(config)
     logging.basicConfig(level=config.log_level.upper(), format="mcp-memory: %(message)s")
-    from mcp_memory.ui.serving import serve
 
     def tell(address: str) -> None:
         click.echo(f"The memories of {config.user}: {address}")

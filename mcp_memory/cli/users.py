@@ -55,7 +55,7 @@ def rename(old: str, new: str, file: Path | None, database: str | None, *, yes: 
     if not yes:
         refuse_unasked()
         held = anyio.run(_renamable, config, old, new)  # nothing is held open while a person thinks
-        memories = counted(held.memories, "memory", "memories")
+        memories = counted(held.memories - held.pending, "memory", "memories")
         ask(f"Rename {escaped(old)} ({memories}) to {escaped(new)}?")
 
     async def do(service: MemoryService, _: tzinfo | None) -> Answer:

@@ -39,7 +39,7 @@ def _object(_: click.Context, __: click.Parameter, given: str | None) -> object:
         return None
     try:
         value: object = json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f'no JSON ({error}); give an object such as {{"source": "letter"}}') from error
     if not isinstance(value, dict):
         raise click.BadParameter('no JSON object; give one such as {"source": "letter"}')

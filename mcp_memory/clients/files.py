@@ -114,7 +114,7 @@ def _written(change: Change) -> bool:
         if change.before is not None and change.kept == "made":
             _keep(path, change.before)
         if after is None:
-            path.unlink()
+            path.resolve().unlink()  # a link was there before, to a file that was not
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not _replaced(path.resolve(), change.before, after):

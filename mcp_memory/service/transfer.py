@@ -8,11 +8,11 @@ from anyio import to_thread
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
-from mcp_memory.models import Memory, Origin, Value, fingerprint
+from mcp_memory.models import Memory, Origin, State, Value, fingerprint
 from mcp_memory.service.damage import last_good
 from mcp_memory.service.records import Bad, Candidate, Checker, Record
 from mcp_memory.service.vectors import Vectors
-from mcp_memory.service.writing import PORTION, Writing, portions, split_twins
+from mcp_memory.service.writing import PORTION, Writing, lives, portions, split_twins
 from mcp_memory.store.base import Store
 from mcp_memory.store.lineage import Lineage, past_changes
 from mcp_memory.store.transaction import Transaction
@@ -158,9 +158,11 @@ class Transfer:
         memory = one.lineage.memory
         mark = fingerprint(memory.content)
         same_text, same_key, same_id = held.twins(memory)
-        in_the_way = [other for other in (same_text, same_key, same_id) if other is not None]
-        plan.swept.update((other.row, other) for other in in_the_way if other.expired(now))
-        if same_text is not None and not same_text.expired(now):
+        in_the_way = [other for other in (same_text, same_key) if other is not None and not lives(other, now)]
+        if same_id is not None and same_id.expired(now):
+            in_the_way.append(same_id)
+        plan.swept.update((other.row, other) for other in in_the_way)
+        if same_text is not None and lives(same_text, now):
             plan.exists.append(Standing(place=one.place, id=same_text.id))
         elif mark in seen.texts:
             plan.exists.append(Standing(place=one.place, id=seen.texts[mark]))
@@ -170,7 +172,7 @@ class Transfer:
             plan.conflicts.append(Standing(place=one.place, id=seen.keys[memory.key], key=memory.key))
         else:
             lineage = one.lineage
-            if memory.id in seen.ids or (same_id is not None and not same_id.expired(now)):
+            if memory.id in seen.ids or (same_id is not None and same_id.row not in plan.swept):
                 lineage = _renamed(lineage, self._clock.new_id())
                 plan.mapped.append(Mapped(place=one.place, former=memory.id, id=lineage.memory.id))
             seen.add(mark, lineage.memory)
@@ -206,7 +208,8 @@ class _Held:
     def __init__(self, ids: Mapping[str, Memory], holders: Sequence[Memory]) -> None:
         self._ids = ids
         self._texts = {fingerprint(memory.content): memory for memory in holders}
-        self._keys = {memory.key: memory for memory in holders if memory.key is not None}
+        counting = (memory for memory in holders if memory.state is State.ACTIVE)  # what waits only asks for its key
+        self._keys = {memory.key: memory for memory in counting if memory.key is not None}
         self._lost: dict[bytes, Memory] = {}
 
     @classmethod

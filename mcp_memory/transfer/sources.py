@@ -1,6 +1,7 @@
 """What is imported: which format it is shows in the data, not in its name alone."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -32,6 +33,8 @@ Format = Literal[
 
 _SQLITE: Final = b"SQLite format 3\0"
 _ZIP: Final = b"PK\x03\x04"
+STDIN: Final = "-"
+"""The source that is standard input."""
 
 
 class Wish(Value):
@@ -60,15 +63,18 @@ def opened(wish: Wish, zone: tzinfo | None) -> Opened:
     """
     if wish.source.startswith(databases.SCHEMES):
         return _table(databases.of_postgres(wish.source), wish, zone)
+    if wish.source == STDIN:
+        return _text(_decoded(Path("standard input"), sys.stdin.buffer.read()), wish, zone)
     path = Path(wish.source).absolute()
     try:
         if path.is_dir():
             return _folder(path, wish, zone)
         with path.open("rb") as file:
             start = file.read(len(_SQLITE))
+            data = b"" if start == _SQLITE else start + file.read()
         if start == _SQLITE:
             return _table(databases.of_sqlite(path), wish, zone)
-        return _text(_decoded(path, path.read_bytes()), wish, zone)
+        return _text(_decoded(path, data), wish, zone)
     except OSError as error:
         raise InvalidInput(
             f"{wish.source} cannot be read ({error.strerror}); name a file, a folder or a database"
@@ -77,6 +83,8 @@ def opened(wish: Wish, zone: tzinfo | None) -> Opened:
 
 def named(source: str) -> str:
     """What a source is called: never by a connection string, which may have a password."""
+    if source == STDIN:
+        return "Standard input"
     return "the PostgreSQL database" if source.startswith(databases.SCHEMES) else source
 
 
@@ -97,6 +105,8 @@ def _folder(path: Path, wish: Wish, zone: tzinfo | None) -> Opened:
         lines = _lines(_decoded(file, file.read_bytes()))
         records += basic_memory.read(file.relative_to(path).as_posix(), lines, zone)
         left += basic_memory.prose(lines)
+    if not records and not left:
+        raise InvalidInput(f"{wish.source} holds no notes of basic-memory, which are Markdown files")
     prose = (
         (f"the prose of {counted(left, 'note', 'notes')}; only observations and relations are memories",)
         if left
@@ -179,6 +189,8 @@ def _recognised(data: str) -> Format:
         return _of_line(first)
     if data.lstrip()[:1] in {"{", "["} and (told := _value(data)) is not None:
         return _of_json(told)
+    if data.lstrip().startswith(("{", "[{", "[\n", "[\r")):
+        raise InvalidInput("it begins as JSON but is broken; repair it, or say with --format what it is")
     if any(markdown.is_header(line) for line in lines[:10]):
         return "markdown"
     if basic_memory.is_note(_lines(data)):

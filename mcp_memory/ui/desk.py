@@ -55,7 +55,10 @@ class Desk:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "arguments"
             raise InvalidInput(f"Invalid arguments for {tool}: {place}: {first['msg']}") from error
-        return await run(self, asked)
+        try:
+            return await run(self, asked)
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"Invalid arguments for {tool}: half of a surrogate pair; send Unicode") from error
 
     def zone(self) -> str | None:
         """The name of the configured time zone; None where it is the system's, which the browser has too."""

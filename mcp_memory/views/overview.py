@@ -87,20 +87,22 @@ def structured_stats(counts: Stats, file: str, file_bytes: int) -> StatsReply:
 
 def users(found: Sequence[Holding]) -> str:
     """Who has how many memories, a line each."""
-    told = [f"{escaped(one.user)} · {counted(one.memories, 'memory', 'memories')}" for one in found]
+    told = [f"{escaped(one.user)} · {counted(one.memories - one.pending, 'memory', 'memories')}" for one in found]
     return "\n".join([f"{counted(len(found), 'user', 'users')}:", *told]) if told else "No users yet."
 
 
 def structured_users(found: Sequence[Holding]) -> UsersReply:
     """The same for programs."""
     return UsersReply(
-        users=[UserData(user=escaped(one.user), memories=one.memories, writes=one.writes) for one in found]
+        users=[
+            UserData(user=escaped(one.user), memories=one.memories - one.pending, writes=one.writes) for one in found
+        ]
     )
 
 
 def renamed(old: str, new: str, held: Holding) -> str:
     """That a user has another name, and what must follow."""
-    memories = counted(held.memories, "memory", "memories")
+    memories = counted(held.memories - held.pending, "memory", "memories")
     return (
         f"Renamed {escaped(old)} to {escaped(new)}: {memories}, history included.\n"
         f"Clients and settings that say {escaped(old)} start anew under that name; give them the new one."
@@ -109,7 +111,7 @@ def renamed(old: str, new: str, held: Holding) -> str:
 
 def structured_renamed(old: str, new: str, held: Holding) -> RenameReply:
     """The same for programs."""
-    return RenameReply(outcome="renamed", old=escaped(old), new=escaped(new), memories=held.memories)
+    return RenameReply(outcome="renamed", old=escaped(old), new=escaped(new), memories=held.memories - held.pending)
 
 
 def _named(what: str, counts: Sequence[tuple[str, int]]) -> list[str]:

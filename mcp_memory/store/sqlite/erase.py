@@ -84,14 +84,15 @@ class Eraser:
             await prepare(connection)
             recorded = [Path(row["path"]) for row in await connection.all("backup_folders")]
             ids = ids_of(await connection.all("file_ids"))
-            former = await _former(connection, doomed.user)
+            former = await _former(connection, "former_names", doomed.user)
+            others = await _former(connection, "others_former_names", doomed.user)
             own = await _cleared(connection, doomed, wait)
             # While this has the file open nobody is writing it anew: what stands beside it a killed process has left.
             left = await anyio.to_thread.run_sync(_tidied, self._path)
         # Only now: a backup that was being made is among them by then, or was begun when all was erased.
         cleared = [own]
         for folder in dict.fromkeys([folder_of(self._path), *recorded]):
-            cleared += await self._clear_folder(folder, ids, doomed, former, wait)
+            cleared += await self._clear_folder(folder, ids, doomed, former, others, wait)
         missing = await anyio.to_thread.run_sync(_missing, self._path, recorded)
         lasting = [one.left for one in cleared if one.left is not None] + left + missing
         if former and not lasting:  # only now: until all copies are done they are needed
@@ -107,7 +108,7 @@ class Eraser:
         )
 
     async def _clear_folder(
-        self, folder: Path, ids: frozenset[str], doomed: Doomed, former: _Former, wait: float
+        self, folder: Path, ids: frozenset[str], doomed: Doomed, former: _Former, others: _Former, wait: float
     ) -> list[_Cleared]:
         """Erase from the backups in one folder, under the claim that whoever makes and removes them has."""
         if not await anyio.Path(folder).is_dir():
@@ -115,13 +116,13 @@ class Eraser:
         try:
             async with claimed(self._path, folder, wait):
                 found = await anyio.to_thread.run_sync(_found, self._path, folder)
-                cleared = [await self._clear_copy(copy, ids, doomed, former, wait) for copy in found]
+                cleared = [await self._clear_copy(copy, ids, doomed, former, others, wait) for copy in found]
                 return [one for one in cleared if one is not None]
         except StoreError as error:
             return [_Cleared(Erased(), left=f"the backups in {error}")]
 
     async def _clear_copy(
-        self, copy: Path, ids: frozenset[str], doomed: Doomed, former: _Former, wait: float
+        self, copy: Path, ids: frozenset[str], doomed: Doomed, former: _Former, others: _Former, wait: float
     ) -> _Cleared | None:
         """Erase from one backup; None where it is of another file of the same name."""
         plain = await anyio.to_thread.run_sync(is_plain, copy)
@@ -131,7 +132,10 @@ class Eraser:
             async with self._opened(copy, key=None if plain else self._key) as connection:
                 if await schema_of(connection) and of_another(ids, ids_of(await connection.all("file_ids"))):
                     return None
-                cleared = await _cleared(connection, await _as_called(connection, doomed, former), wait)
+                called = await _as_called(connection, doomed, former)
+                if called is doomed and await _anothers(connection, others):
+                    return _Cleared(Erased())
+                cleared = await _cleared(connection, called, wait)
                 names = await _unnamed(connection, doomed, wait)
                 return cleared._replace(left=cleared.left or next(iter(names), None))
         except WrongKey:
@@ -205,11 +209,11 @@ async def _cleared(connection: Connection, doomed: Doomed, wait: float) -> _Clea
     return _Cleared(erased, cleaned=True)
 
 
-async def _former(connection: Connection, user: str) -> _Former:
-    """What the user was called before; none in a file that is not ours, which is found out later."""
+async def _former(connection: Connection, statement: str, user: str) -> _Former:
+    """The names before that `statement` tells of `user`; none in a file that is not ours, which is found out later."""
     if not await schema_of(connection):
         return []
-    names = [row["name"].split(":", 2) for row in await connection.all("former_names", {"user": user})]
+    names = [row["name"].split(":", 2) for row in await connection.all(statement, {"user": user})]
     return [(int(number), name) for _, number, name in names]
 
 
@@ -221,9 +225,15 @@ async def _as_called(connection: Connection, doomed: Doomed, former: _Former) ->
     return doomed
 
 
+async def _anothers(connection: Connection, others: _Former) -> bool:
+    """Whether the name stands in this copy for somebody who has another name by now."""
+    asked = [{"number": number, "user": name} for number, name in others]
+    return bool(await schema_of(connection)) and any([await connection.all("user_of_number", one) for one in asked])
+
+
 async def _unnamed(connection: Connection, doomed: Doomed, wait: float) -> list[str]:
     """Erase the former names of a user of whom nothing else is left; what hinders it, if anything does."""
-    if isinstance(doomed, OneMemory) or not await _former(connection, doomed.user):
+    if isinstance(doomed, OneMemory) or not await _former(connection, "former_names", doomed.user):
         return []
     try:
         async with Turns(connection).turn() as turn:

@@ -466,6 +466,11 @@ UPDATE settings SET value = :name WHERE name GLOB 'former_name:' || :number || '
 -- name: former_names
 SELECT name FROM settings WHERE value = :user AND name GLOB 'former_name:*'
 
+-- name: others_former_names
+-- Who else was called :user before.
+SELECT name FROM settings WHERE value <> :user AND name GLOB 'former_name:*'
+    AND substr(name, instr(substr(name, 13), ':') + 13) = :user
+
 -- name: erase_former_names
 DELETE FROM settings WHERE value = :user AND name GLOB 'former_name:*'
 
