@@ -429,3 +429,34 @@ async def test_an_argument_that_is_no_text_is_one_line(config: Config, tmp_path:
     done = await anyio.to_thread.run_sync(run)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "mcp-memory: an argument holds bytes that are no UTF-8 text\n"
+
+
+def test_before_the_first_memory_a_command_says_what_makes_one(tmp_path: Path) -> None:
+    done = invoked("list", folder=tmp_path)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "Nothing is remembered yet" in done.stderr
+    assert "mcp-memory add TEXT" in done.stderr
+
+
+def test_an_error_names_commands_and_not_tools(tmp_path: Path) -> None:
+    assert invoked("add", "Likes tea", folder=tmp_path).exit_code == 0
+    for command in (("show", "nope"), ("show", "--key", "nope"), ("undo", "nope"), ("search", "")):
+        done = invoked(*command, folder=tmp_path)
+        assert done.exit_code in {1, 2}
+        assert re.search("mcp-memory (search|list|changes)", done.stderr), done.stderr
+        assert "_memories" not in done.stderr
+
+
+async def test_what_an_undo_brings_back_is_found_by_meaning_at_once(config: Config, tmp_path: Path) -> None:
+    async with open_app(config) as app:
+        service = await app.service()
+        ids = [
+            (await service.add("alice", Fields(content=text), Origin(tool="test"))).memory.id
+            for text in ("Likes green tea", "Lives in Lyon")
+        ]
+    for command in (("delete", *ids, "--yes"), ("undo",)):
+        options = ("--user", "alice", "--database", config.database)
+        done = await anyio.to_thread.run_sync(partial(invoked, *command, *options, folder=tmp_path))
+        assert done.exit_code == 0, done.stderr
+    with closing(sqlite3.connect(config.database)) as file:
+        assert file.execute("SELECT count(*) FROM vectors").fetchone() == (2,)

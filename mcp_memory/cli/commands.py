@@ -22,8 +22,8 @@ EXPLAINED = """A long-term memory for any MCP client.
     See it work: mcp-memory demo    All commands: mcp-memory --help"""
 
 EPILOG: Final = """\b
-Exit codes: 0 done; 1 not found, refused, or not complete; 2 wrong usage, or a
-setting or file that cannot be used; 130 after Ctrl-C. A pipe gets plain text, or
+Exit codes: 0 done; 1 not found, in conflict, or not complete; 2 wrong usage, or
+a text, setting or file that cannot be used; 130 after Ctrl-C. A pipe gets plain text, or
 JSON with --json; NO_COLOR and FORCE_COLOR are heeded. Completion of commands,
 ids and topics: mcp-memory completion --help"""
 

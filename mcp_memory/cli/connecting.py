@@ -96,7 +96,8 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
     for client, entry in [] if wish.dry_run else connected:
         click.echo(f"{client.title}: {_outcome(entry, attempts.get(name_of(entry)))}")
         click.echo(f"  next: {client.restart}")
-    if wish.hooks and not (config.extraction.mode == "always" and config.llm.model):
+    hooked = wish.hooks and any(client.hooks for client, _ in connected)
+    if hooked and not (config.extraction.mode == "always" and config.llm.model):
         click.echo('Conversations are not extracted before [extraction] mode = "always" and [llm] model are set.')
     _fail_with(problems)
     return 1 if any(attempt.problem for attempt in attempts.values()) else 0

@@ -17,6 +17,14 @@ INTERRUPTED: Final = 130
 """The exit code after Ctrl-C: 128 and the number of the signal."""
 
 
+_COMMANDS: Final = {
+    "search_memories finds": "mcp-memory search finds",
+    "list_memories shows": "mcp-memory list shows",
+    "use list_memories": "use mcp-memory list",
+    "Every reply that wrote something names its change_id": "mcp-memory changes lists them",
+}
+"""What errors of the service say to a model, and what that is at a terminal."""
+
 HIDDEN: Final = ""
 """The heading of commands that nobody types: neither the help nor the completion shows them."""
 
@@ -76,7 +84,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except McpMemoryError as error:
-            click.echo(f"mcp-memory: {error}", err=True)
+            click.echo(f"mcp-memory: {_for_a_person(str(error))}", err=True)
             ctx.exit(1 if isinstance(error, NotFound | Conflict) else 2)
         except BrokenPipeError:
             raise  # click's own way to end, without a word
@@ -93,6 +101,13 @@ class Commands(click.Group):
             if not isinstance(error.__context__, KeyboardInterrupt):
                 raise
             _interrupted(ctx)
+
+
+def _for_a_person(told: str) -> str:
+    """An error that names the tools to go on with, with the commands in their place."""
+    for tool, command in _COMMANDS.items():
+        told = told.replace(tool, command)
+    return told
 
 
 def _interrupted(ctx: click.Context) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 import anyio
 import click
@@ -12,9 +13,11 @@ import click
 from mcp_memory.app import reindex_store
 from mcp_memory.cli.options import EPILOG, loaded, settings
 from mcp_memory.config import Config
-from mcp_memory.errors import ConfigError, StoreUnavailable
+from mcp_memory.errors import ConfigError, NotFound, StoreUnavailable
 from mcp_memory.service.reindex import Progress, Tell
 from mcp_memory.views import lines
+
+_FIRST: Final = " mcp-memory add TEXT makes one, or mcp-memory install CLIENT connects who does."
 
 
 @click.command("reindex", epilog=EPILOG)
@@ -53,6 +56,10 @@ def prepare(config: Config) -> None:
     path = config.path()
     try:
         path.stat()
+    except FileNotFoundError as error:
+        if not config.database:
+            raise NotFound(f"Nothing is remembered yet ({path} is made with the first memory).{_FIRST}") from error
+        raise StoreUnavailable(path, f"{error.strerror}; name a file with --database") from error
     except OSError as error:
         raise StoreUnavailable(path, f"{error.strerror}; name a file with --database") from error
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import tzinfo
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import anyio
@@ -47,8 +48,7 @@ def answer(config: Config, ask: Ask, *, as_json: bool) -> None:
 
 def run(config: Config, ask: Ask, *, as_json: bool) -> None:
     """The same, also where there is no file yet."""
-    said, zone = anyio.run(_asked, config, ask)
-    show(said, zone, as_json=as_json)
+    anyio.run(_asked, config, ask, partial(show, as_json=as_json))
 
 
 def show(said: Answer, zone: tzinfo | None, *, as_json: bool) -> None:
@@ -74,6 +74,8 @@ def draw(drawn: object) -> None:
     console.print(drawn)
 
 
-async def _asked(config: Config, ask: Ask) -> tuple[Answer, tzinfo | None]:
+async def _asked(config: Config, ask: Ask, tell: Callable[[Answer, tzinfo | None], None]) -> None:
     async with open_app(config) as app:
-        return await ask(await app.service(), app.zone), app.zone
+        service = await app.service()
+        tell(await ask(service, app.zone), app.zone)
+        await service.vectors.settle()  # nothing goes on in the background once this process has ended

@@ -90,12 +90,16 @@ class Vectors:
         while True:
             await self._wanted.wait()
             self._wanted = anyio.Event()
-            users, self._lacking = self._lacking, set()
-            for user in users:
-                try:
-                    await self.complete(user)
-                except McpMemoryError as error:  # wanted again by the next search that meets the gap
-                    _log.info("vectors are still missing: %s", error)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Complete the vectors of the users for whom that is wanted by now."""
+        users, self._lacking = self._lacking, set()
+        for user in users:
+            try:
+                await self.complete(user)
+            except McpMemoryError as error:  # wanted again by the next search that meets the gap
+                _log.info("vectors are still missing: %s", error)
 
 
 def all_kept(probe: Probe, count: int) -> list[Vector | None]:

@@ -14,7 +14,7 @@ SOURCE: Final = "mem0"
 
 def is_item(told: Mapping[str, Any]) -> bool:
     """Whether an object is one of its memories."""
-    return isinstance(told.get("memory"), str) and "id" in told and "memory_id" not in told
+    return isinstance(told.get("memory"), str) and "memory_id" not in told
 
 
 def read(told: object, zone: tzinfo | None) -> Iterator[Owned]:
