@@ -41,7 +41,6 @@ from mcp_memory.service.profile import Profile, Profiles
 from mcp_memory.service.retention import Retention
 from mcp_memory.service.search import NEIGHBOURS, Search, Searcher
 from mcp_memory.service.timeline import Timeline
-from mcp_memory.service.transfer import Transfer
 from mcp_memory.service.vectors import Vectors, all_kept, kept
 from mcp_memory.service.writing import Writing, not_found, removal, undecided
 from mcp_memory.store.base import Store
@@ -49,6 +48,7 @@ from mcp_memory.text import Analyzer
 
 if TYPE_CHECKING:
     from mcp_memory.service.optimize import Optimizer
+    from mcp_memory.service.transfer import Transfer
 
 MIN_SCORE: Final = 0.25
 """The cut-off of searches; it loses at most 0.01 of recall@5 on the development sets."""
@@ -93,8 +93,14 @@ class MemoryService:
         self.retention = Retention(store, clock, approval)
         self.profiles = Profiles(store, self._searcher, clock, min_score)
         self.completions = Completions(store, clock)
-        self.transfer = Transfer(store, self._writing, self.vectors, clock, secrets)
         self.approvals = Approvals(store, self._writing, self._searcher, clock, approval, secrets)
+
+    @cached_property
+    def transfer(self) -> "Transfer":
+        """What brings memories in and out, loaded when it is asked for."""
+        from mcp_memory.service.transfer import Transfer
+
+        return Transfer(self._store, self._writing, self.vectors, self._clock, self.secrets)
 
     @cached_property
     def optimizer(self) -> "Optimizer":

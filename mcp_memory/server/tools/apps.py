@@ -3,9 +3,8 @@
 Part of tool profile manage, off until the operator asks for it.
 """
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from mcp.server.apps import Apps, client_supports_apps
 from mcp.types import CallToolResult
 from pydantic import Field
 
@@ -14,6 +13,9 @@ from mcp_memory.server.schema import ToolSpec
 from mcp_memory.server.tools.core import TopicFilter, UserId
 from mcp_memory.ui.page import page
 from mcp_memory.views import browsing
+
+if TYPE_CHECKING:
+    from mcp.server.apps import Apps
 
 URI: Final = "ui://mcp-memory/browser"
 """The page, as a resource."""
@@ -34,6 +36,8 @@ async def show_memories(
 
     Returns how many there are, of which topics and learned when, with the newest 20 or the best hits of query.
     """
+    from mcp.server.apps import client_supports_apps
+
     call = await begin(ctx, user_id, "show_memories")
     glance = await call.service.browsing.glance(call.user)
     if query is None:
@@ -46,8 +50,10 @@ async def show_memories(
     return reply(told, browsing.structured_shown(glance, outcome, tools, TOPICS))
 
 
-def extension() -> Apps:
+def extension() -> "Apps":
     """What the server offers of the extension: the page. It asks for no network, no permission and no border."""
+    from mcp.server.apps import Apps
+
     apps = Apps()
     apps.add_html_resource(
         URI,
