@@ -240,14 +240,14 @@ class Searcher:
         said: dict[int, frozenset[str]] = {}
         held = {one.place: one.lexical for one in best}
         for pair in pairs:
+            if abs(held[pair[0]] - held[pair[1]]) > 1e-6:
+                continue  # the query asks for what only one of them says
             both = [hits.get(place) for place in pair]
             if any(hit is None or hit.past is not None for hit in both):
                 continue
             for place, hit in zip(pair, both, strict=True):
                 if place not in said and hit is not None:
                     said[place] = self.analyzer.statement(hit.memory.content)
-            if abs(held[pair[0]] - held[pair[1]]) > 1e-6:
-                continue  # the query asks for what only one of them says
             one, other = (said[place] for place in pair)
             if len(one & other) >= SAME_STATEMENT * len(one | other) > 0:
                 yield pair
