@@ -460,3 +460,9 @@ async def test_what_an_undo_brings_back_is_found_by_meaning_at_once(config: Conf
         assert done.exit_code == 0, done.stderr
     with closing(sqlite3.connect(config.database)) as file:
         assert file.execute("SELECT count(*) FROM vectors").fetchone() == (2,)
+
+
+def test_a_memory_is_shown_by_its_key_too(tmp_path: Path) -> None:
+    assert invoked("add", "Prefers dark", "--key", "theme", folder=tmp_path).exit_code == 0
+    assert "Prefers dark" in invoked("show", "theme", folder=tmp_path).stdout
+    assert "No memory 'nope' for this user" in invoked("show", "nope", folder=tmp_path).stderr

@@ -38,7 +38,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "add": Entry("writing", "add", "Remember a text."),
         "search": Entry("reading", "search", "Print the memories that answer QUERY best."),
         "list": Entry("reading", "list_", "List memories, newest first."),
-        "show": Entry("reading", "show", "Show one memory, by its ID, or by --key."),
+        "show": Entry("reading", "show", "Show one memory, by its ID or key."),
         "edit": Entry("writing", "edit", "Change a memory in your editor."),
         "delete": Entry("writing", "delete", "Delete memories; undo brings them back."),
         "profile": Entry("profile", "profile", "Print what is known of a user, for a prompt."),

@@ -85,6 +85,7 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
             _print(client, [*command, "serve", *_flat(wish.options(environ))], places, wish.scope)
         return 0
     connected, problems = list[tuple[Client, Entry]](), list[str]()
+    absent = [client for client in chosen if wish.scope == "user" and not places.has(client)]
     for client in chosen:
         try:
             connection = _connection(client, places, wish.scope)
@@ -95,7 +96,8 @@ def install(wish: Wish, environ: Mapping[str, str]) -> int:
     attempts = {} if wish.dry_run else anyio.run(_attempts, [entry for _, entry in connected], config, environ)
     for client, entry in [] if wish.dry_run else connected:
         click.echo(f"{client.title}: {_outcome(entry, attempts.get(name_of(entry)))}")
-        click.echo(f"  next: {client.restart}")
+        found = f"{client.title} was not found on this machine; it reads that file once it is there"
+        click.echo(f"  next: {found if client in absent else client.restart}")
     hooked = wish.hooks and any(client.hooks for client, _ in connected)
     if hooked and not (config.extraction.mode == "always" and config.llm.model):
         click.echo('Conversations are not extracted before [extraction] mode = "always" and [llm] model are set.')

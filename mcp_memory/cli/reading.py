@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,10 @@ from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, listed, loaded, settings
 from mcp_memory.cli.output import JSON, Answer, answer
 from mcp_memory.config import Config
+from mcp_memory.errors import NotFound
 from mcp_memory.models import LABEL, Page, Value
 from mcp_memory.service import MemoryService
-from mcp_memory.service.outcomes import Listed
+from mcp_memory.service.outcomes import Got, Listed
 from mcp_memory.text.notes import CLOSING, OPENING
 from mcp_memory.views import data, lines, overview, timeline
 
@@ -119,13 +120,13 @@ def show(
     history: bool,
     as_json: bool,
 ) -> None:
-    """Show one memory, by its ID, or by --key."""
+    """Show one memory, by its ID or key."""
     if (memory_id is None) == (key is None):
         raise click.UsageError("give either an ID or --key")
     config = loaded(file, user=user, database=database)
 
     async def ask(service: MemoryService, zone: tzinfo | None) -> Answer:
-        found = await service.get(config.user, memory_id, key, history=history)
+        found = await _got(service, config.user, memory_id, key, history=history)
         return Answer(timeline.got(found, zone), _plain(data.got(found)), tables.got)
 
     answer(config, ask, as_json=as_json)
@@ -145,6 +146,17 @@ def stats(file: Path | None, user: str | None, database: str | None, *, as_json:
         return Answer(told, _plain(overview.structured_stats(counted, *of_file)), tables.stats)
 
     answer(config, ask, as_json=as_json)
+
+
+async def _got(service: MemoryService, user: str, memory_id: str | None, key: str | None, *, history: bool) -> Got:
+    """The memory of that id or key; what no id is may be a key."""
+    try:
+        return await service.get(user, memory_id, key, history=history)
+    except NotFound:
+        if memory_id is not None:
+            with suppress(NotFound):
+                return await service.get(user, None, memory_id, history=history)
+        raise
 
 
 async def _list(config: Config, scope: Mapping[str, Any], limit: int | None, tell: "_Tell") -> None:
