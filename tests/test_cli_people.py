@@ -466,3 +466,10 @@ def test_a_memory_is_shown_by_its_key_too(tmp_path: Path) -> None:
     assert invoked("add", "Prefers dark", "--key", "theme", folder=tmp_path).exit_code == 0
     assert "Prefers dark" in invoked("show", "theme", folder=tmp_path).stdout
     assert "No memory 'nope' for this user" in invoked("show", "nope", folder=tmp_path).stderr
+
+
+def test_a_backup_goes_into_a_folder_and_not_by_the_name_of_a_file(tmp_path: Path) -> None:
+    assert invoked("add", "Likes tea", folder=tmp_path).exit_code == 0
+    done = invoked("backup", str(tmp_path / "copy.db"), folder=tmp_path)
+    assert (done.exit_code, "give the folder" in done.stderr) == (2, True)
+    assert not (tmp_path / "copy.db").exists()

@@ -10,7 +10,7 @@ from mcp_memory.app import archive_of
 from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, ask, loaded, settings
 from mcp_memory.clock import SystemClock, minute_in, zone_named
-from mcp_memory.errors import ConfigError
+from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.store.base import Backup
 from mcp_memory.text.amounts import counted, size
 
@@ -26,6 +26,8 @@ def backup(folder: Path | None, file: Path | None, database: str | None) -> None
     """
     configured = loaded(file, database=database)
     prepare(configured)
+    if folder is not None and folder.suffix == ".db" and not folder.is_dir():
+        raise InvalidInput(f"{folder} is named like a file; give the folder that the backup is to stand in")
     archive = anyio.run(archive_of, configured)
     made = anyio.run(archive.make, folder, SystemClock().now())
     click.echo(f"Backed up to {made.path} ({_contents(made)})")
