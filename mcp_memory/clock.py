@@ -13,6 +13,8 @@ ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o or u, so that a model or a person copies it right."""
 
 ID_LENGTH: Final = 12
+DAY: Final = 86_400_000_000
+"""Microseconds."""
 
 _chance: Final = secrets.SystemRandom()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

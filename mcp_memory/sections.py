@@ -2,17 +2,15 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mcp_memory import guard
+from mcp_memory.clock import DAY
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Value
 from mcp_memory.text import LANGUAGES, parse_duration
-
-_DAY: Final = 86_400_000_000
-"""Microseconds."""
 
 
 class StoreConfig(Value):
@@ -168,7 +166,7 @@ class ApprovalConfig(Value):
 
     def gone(self, now: int) -> int:
         """The moment, in microseconds: what was proposed then or before waits no longer at `now`."""
-        return now - self.expire_days * _DAY if self.expire_days else -1
+        return now - self.expire_days * DAY if self.expire_days else -1
 
 
 class RetentionConfig(Value):

@@ -219,7 +219,7 @@ def test_without_a_model_the_command_says_which_setting_is_missing(tmp_path: Pat
         ("He lost a job as the banker of Door.", Fact(text="Jon lost his job as a banker at Door Dash."), True),
     ],
 )
-def test_a_memory_says_a_fact_by_its_words(memory: str, fact: Fact, said: bool) -> None:  # noqa: FBT001
+def test_a_memory_says_a_fact_by_its_words(memory: str, fact: Fact, said: bool) -> None:
     assert says(memory, fact, ["Jon"]) is said
 
 
@@ -273,7 +273,7 @@ def test_a_language_is_known_by_its_script_or_its_function_words(text: str, foun
         ("大阪", "1984", False),
     ],
 )
-def test_a_memory_in_a_language_that_the_user_does_not_write_is_foreign(said: str, memory: str, foreign: bool) -> None:  # noqa: FBT001
+def test_a_memory_in_a_language_that_the_user_does_not_write_is_foreign(said: str, memory: str, foreign: bool) -> None:
     assert bool(judged([], [said], [memory]).foreign) is foreign
 
 

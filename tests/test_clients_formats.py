@@ -80,7 +80,7 @@ tables = st.recursive(
 
 @settings(deadline=None, max_examples=25)
 @given(st.dictionaries(st.sampled_from(["a", "servers", "web"]), tables, max_size=3), st.booleans(), st.booleans())
-def test_any_yaml_keeps_its_values_when_an_entry_comes_and_goes(value: dict[str, Any], flow: bool, crlf: bool) -> None:  # noqa: FBT001
+def test_any_yaml_keeps_its_values_when_an_entry_comes_and_goes(value: dict[str, Any], flow: bool, crlf: bool) -> None:
     if not isinstance(value.get("servers", {}), dict):
         value["servers"] = {}
     text = "# mine\n" + yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True)

@@ -340,6 +340,6 @@ def test_an_entry_that_only_its_client_can_fill_in_is_not_tried(patient: Patient
         ("mcp-server-git --repository /src/mcp-memory", False),
     ],
 )
-def test_only_what_starts_this_server_is_taken_for_it(command: str, starts: bool) -> None:  # noqa: FBT001
+def test_only_what_starts_this_server_is_taken_for_it(command: str, starts: bool) -> None:
     first, *rest = command.split(" ")
     assert starts_memory(first, rest) == starts

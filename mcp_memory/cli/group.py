@@ -89,9 +89,12 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise  # click's own way to end, without a word
         except OSError as error:
-            click.echo(f"mcp-memory: the output cannot be written ({error.strerror})", err=True)
+            place = error.filename or "the output cannot be written"
+            click.echo(f"mcp-memory: {place}: {error.strerror or error}", err=True)
             ctx.exit(1)
-        except UnicodeEncodeError:
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":
+                raise
             click.echo("mcp-memory: an argument holds bytes that are no UTF-8 text", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:

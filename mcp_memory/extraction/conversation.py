@@ -9,6 +9,7 @@ from datetime import tzinfo
 from typing import Any, Final, Literal, cast
 
 from mcp_memory import clock, guard, text
+from mcp_memory.clock import DAY
 from mcp_memory.errors import InvalidInput
 from mcp_memory.extraction.recalled import without_recalled
 from mcp_memory.extraction.speakers import turns
@@ -32,7 +33,6 @@ _FIELDS: Final = ("role", "content", "at", "name")
 _IGNORED: Final = frozenset({"id", "type", "status", "refusal", "audio", "annotations", "reasoning_content"})
 _TOOL_FIELDS: Final = frozenset({"tool_calls", "tool_call_id", "function_call"})
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
-_DAY: Final = 86_400_000_000
 
 
 class Message(Value):
@@ -175,7 +175,7 @@ def _moment(place: str, value: object, now: int, zone: tzinfo | None) -> int | N
     if not isinstance(value, str):
         raise InvalidInput(f"{place}.at must be an ISO date-time such as {clock.iso(now)}")
     moment = guard.bound(f"{place}.at", value, now, zone)
-    if moment > now + _DAY:
+    if moment > now + DAY:
         raise InvalidInput(
             f"{place}.at {guard.shown(value)} lies ahead (now: {clock.iso(now)}); give the time at which it was said"
         )

@@ -5,7 +5,7 @@ from datetime import tzinfo
 from typing import Final, Literal
 
 from mcp_memory import clock, guard
-from mcp_memory.clock import Clock
+from mcp_memory.clock import DAY, Clock
 from mcp_memory.models import LeftOut, Revision, Value
 from mcp_memory.service.cursor import page_size, seal, unseal
 from mcp_memory.store.base import Store
@@ -17,7 +17,6 @@ Unit = Literal["day", "month", "year"]
 _LENGTHS: Final[dict[Unit, int]] = {"day": 10, "month": 7, "year": 4}
 """How much of an ISO date names the period."""
 _DAYS: Final[dict[Unit, int]] = {"day": 1, "month": 30, "year": 365}
-_DAY: Final = 86_400_000_000
 _BOUND: Final = "gone"
 
 
@@ -78,5 +77,5 @@ class Browsing:
 
 def _unit(span: int) -> Unit:
     """The shortest period of which a `span` in microseconds has few enough."""
-    few: list[Unit] = [unit for unit, days in _DAYS.items() if span < MOST_PERIODS * days * _DAY]
+    few: list[Unit] = [unit for unit, days in _DAYS.items() if span < MOST_PERIODS * days * DAY]
     return few[0] if few else "year"

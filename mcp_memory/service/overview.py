@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from mcp_memory import guard
-from mcp_memory.clock import Clock
+from mcp_memory.clock import DAY, Clock
 from mcp_memory.errors import Conflict, InvalidInput, NotFound
 from mcp_memory.models import Filter, Memory, Page, Revision, Value
 from mcp_memory.service.damage import all_offered
@@ -15,7 +15,6 @@ from mcp_memory.store.census import Census
 
 _PIECE: Final = 2_000
 """Memories read at once where all are wanted."""
-_DAY: Final = 86_400 * 1_000_000
 _AGES: Final = {"last day": 1, "last week": 7, "last month": 30, "last year": 365}
 """Days that have passed at most."""
 _OLDER: Final = "older"
@@ -61,7 +60,7 @@ class Overview:
         census = await self._store.census(user, now)
         ages = dict.fromkeys((*_AGES, _OLDER), 0)
         for moment, count in census.created:
-            ages[next((age for age, days in _AGES.items() if moment > now - days * _DAY), _OLDER)] += count
+            ages[next((age for age, days in _AGES.items() if moment > now - days * DAY), _OLDER)] += count
         return Stats(census=census, ages=ages)
 
     async def users(self) -> list[Holding]:

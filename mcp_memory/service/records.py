@@ -6,14 +6,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 from mcp_memory import guard, text
-from mcp_memory.clock import ID_ALPHABET, ID_LENGTH, Clock
+from mcp_memory.clock import DAY, ID_ALPHABET, ID_LENGTH, Clock
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, Screened, SecretAction
 from mcp_memory.models import Change, Deed, Memory, Revision, State, Value
 from mcp_memory.store.lineage import Lineage
 
-_DAY: Final = 86_400_000_000
-_LATEST: Final = guard.LAST_MOMENT - 2 * _DAY
+_LATEST: Final = guard.LAST_MOMENT - 2 * DAY
 """The last moment that has a date in every zone."""
 _MOST_VERSIONS: Final = 2**31
 _MANY: Final = 10_000

@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from mcp_memory.clock import Clock
+from mcp_memory.clock import DAY, Clock
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.models import Bounds, Memory, Origin
 from mcp_memory.sections import ApprovalConfig, RetentionConfig
@@ -33,7 +33,6 @@ _BREATH: Final = 0.05
 _START: Final = 1.0
 """Seconds between the opening of the store and the first sweep."""
 _INTERVAL: Final = 3_600.0
-_DAY: Final = 86_400_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ class Retention:
 
     async def _kept_from(self, user: str, days: int) -> int:
         """The first change of the last so many days; 0 where all are kept."""
-        return await self._store.first_change(user, self._clock.now() - days * _DAY) if days else 0
+        return await self._store.first_change(user, self._clock.now() - days * DAY) if days else 0
 
 
 def _batches(seqs: Iterable[int]) -> Iterable[list[int]]:

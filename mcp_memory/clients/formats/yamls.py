@@ -86,7 +86,7 @@ def _composed(text: str) -> _Node | None:
     return None if node is None else _node(node)
 
 
-def _node(node: Any) -> _Node:  # noqa: ANN401
+def _node(node: Any) -> _Node:  # noqa: ANN401 - PyYAML has no types
     members: list[tuple[_Node, _Node]] | None = None
     flow, text, end = True, None, int(node.end_mark.index)
     match node.id:
@@ -131,7 +131,7 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if found < 0 else found + 1
 
 
-def _nested(path: Sequence[str | int], value: object) -> Any:  # noqa: ANN401
+def _nested(path: Sequence[str | int], value: object) -> Any:  # noqa: ANN401 - a table, or the value itself
     for key in reversed(path):
         value = {key: value}
     return value

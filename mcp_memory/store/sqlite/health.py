@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mcp_memory.checks import Check, fail, ok, some, warn
+from mcp_memory.clock import DAY
 from mcp_memory.store.sqlite.backup import copies, folder_of
 from mcp_memory.store.sqlite.connection import is_shared
 from mcp_memory.text.amounts import counted, size
@@ -25,7 +26,6 @@ _NETWORK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "drvfs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone"}
 )
 _LITTLE_SPACE: Final = 50_000_000
-_MICROSECONDS_A_DAY: Final = 86_400_000_000
 _MOMENT: Final = re.compile(r"-(\d{8}T\d{6})Z")
 
 
@@ -160,7 +160,7 @@ def backups(path: Path, folders: Iterable[str], now: int) -> Check:
     if moment is None:
         return ok(name, f"{told}, the newest {found[-1]}")
     made = datetime.strptime(moment[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    days = max(0, now // _MICROSECONDS_A_DAY - int(made.timestamp() * 1_000_000) // _MICROSECONDS_A_DAY)
+    days = max(0, now // DAY - int(made.timestamp() * 1_000_000) // DAY)
     age = "of today" if days == 0 else f"{counted(days, 'day', 'days')} old"
     return ok(name, f"{told}, the newest {age}: {found[-1]}")
 

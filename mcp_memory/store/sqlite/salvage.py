@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast, get_args
 
+from mcp_memory.clock import DAY
 from mcp_memory.guard import LAST_MOMENT
 from mcp_memory.models import Deed, Memory
 
 _Value = TypeVar("_Value")
-_DAY: Final = 86_400_000_000
-_LATEST: Final = LAST_MOMENT - 2 * _DAY
+_LATEST: Final = LAST_MOMENT - 2 * DAY
 """The last moment that has a date in every zone."""
 _MOST_VERSIONS: Final = 2**31
 _DEEDS: Final = frozenset[object](get_args(Deed))
