@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.request
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Any, Final, cast
 import anyio
 import jsonschema
 
+from mcp_memory import __version__
 from mcp_memory.clients.probe import Attempt, Target, attempt
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -73,8 +73,7 @@ def main() -> int:
     """Build, check and try; what was done is said line by line."""
     if not (npx := shutil.which("npx")):
         return _failed("Node is needed to validate and pack the bundle (npx): install it from https://nodejs.org")
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    bundle = ROOT / "dist" / f"mcp-memory-{version}.mcpb"
+    bundle = ROOT / "dist" / f"mcp-memory-{__version__}.mcpb"
     if problem := _server_problem():
         return _failed(problem)
     with tempfile.TemporaryDirectory() as scratch:

@@ -89,7 +89,7 @@ async def answers(talks: Sequence[Conversation], depth: int) -> tuple[Answers, A
     notes = Notes()
     with tempfile.TemporaryDirectory(prefix="mcp-memory-bench-") as folder:
         shipped = Config(database=str(Path(folder) / "memory.db"), timezone="UTC")
-        everything = shipped.model_copy(update={"search": SearchConfig(min_score=0)})
+        everything = shipped.replace(search=SearchConfig(min_score=0))
         ids: dict[str, str] = {}
         async with service_door(everything, depth) as door:
             for talk in talks:

@@ -8,13 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from pydantic import SecretStr
-
 from benchmarks.common import PipeClient, Samples, fill, measure, queries, texts
 from mcp_memory.app import open_store
 from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
-from mcp_memory.sections import EncryptionConfig
+from mcp_memory.sections import EncryptionConfig, Secret
 
 OWNER: Final = "alice"
 RAW: Final = "5a" * 32
@@ -33,7 +31,7 @@ class Server:
         asyncio.run(self._build(count))
 
     async def _build(self, count: int) -> None:
-        encryption = EncryptionConfig(key_env="BENCHMARK_KEY" if self.secret else "", key=SecretStr(self.secret))
+        encryption = EncryptionConfig(key_env="BENCHMARK_KEY" if self.secret else "", key=Secret(self.secret))
         config = Config(database=str(self.database), encryption=encryption)
         async with open_store(config, SystemClock()) as store:
             await fill(store, OWNER, texts(count))

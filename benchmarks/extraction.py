@@ -214,7 +214,7 @@ def _run(given: argparse.Namespace, config: Config, one: DialogueSet) -> None:
     limited = one.model_copy(update={"conversations": one.conversations[: given.limit]})
     with tempfile.TemporaryDirectory(prefix="mcp-memory-bench-") as folder:
         place = {"database": str(Path(folder) / "memory.db"), "ephemeral": False, "timezone": "UTC"}
-        run = asyncio.run(measure(config.model_copy(update=place), limited, given.every))
+        run = asyncio.run(measure(config.replace(**place), limited, given.every))
     whole = pooled(run.verdicts.values())
     print(
         f"\n{one.name}: {len(run.verdicts)} conversations, {run.messages:,} messages of users in {run.sittings:,} "

@@ -95,13 +95,13 @@ def _events(chance: random.Random, memories: Sequence[Memory], until: int) -> It
 
 
 def _altered(memory: Memory, event: _Event) -> Step:
-    later = memory.model_copy(update={"version": 2, "updated_at": event.at})
+    later = memory.replace(version=2, updated_at=event.at)
     if event.deed == "delete":
         return Step(operation="delete", memory=later)
     content = memory.content.replace(" in ", " around ") + ", as far as is known"
     return Step(
         operation="update",
-        memory=later.model_copy(update={"content": content, "worded_at": event.at}),
+        memory=later.replace(content=content, worded_at=event.at),
         supersedes=memory,
     )
 

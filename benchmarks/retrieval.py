@@ -102,7 +102,7 @@ async def service_door(config: Config, limit: int = max(DEPTHS)) -> AsyncGenerat
 @asynccontextmanager
 async def tools_door(config: Config, limit: int = max(DEPTHS)) -> AsyncGenerator[Door]:
     """Through the tools of a server in this process, as a client sees them."""
-    async with Client(build_server(config.model_copy(update={"identity": "argument"}))) as client:
+    async with Client(build_server(config.replace(identity="argument"))) as client:
 
         async def call(tool: str, **arguments: object) -> dict[str, Any] | None:
             result = await client.call_tool(tool, arguments)

@@ -10,20 +10,19 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
 
 import anyio
-from pydantic import TypeAdapter
 
 from mcp_memory.app import open_app
 from mcp_memory.clock import SystemClock
 from mcp_memory.config import Config
 from mcp_memory.errors import McpMemoryError
 from mcp_memory.guard import Fields
-from mcp_memory.models import Operation, Origin
+from mcp_memory.models import AddOperation, DeleteOperation, NoOperation, Origin, UpdateOperation
 from mcp_memory.sections import StoreConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.views import data
 
 FIELDS: Final = ("content", "topics", "key", "pinned", "expires", "metadata")
-_OPERATIONS: Final = TypeAdapter(list[Operation])
+_OPERATIONS: Final = {"add": AddOperation, "update": UpdateOperation, "delete": DeleteOperation, "none": NoOperation}
 
 Structured = Mapping[str, Any]
 
@@ -72,7 +71,7 @@ class Tools:
         return data.undone(await self._service.undo(user, change_id, origin))
 
     async def _extract_memories(self, user: str, _: Fields, origin: Origin, operations: list[Any]) -> Structured:
-        done = await self._service.apply(user, _OPERATIONS.validate_python(operations), origin)
+        done = await self._service.apply(user, [_OPERATIONS[one["op"]].checked(one) for one in operations], origin)
         told = {"operations": [data.done(one) for one in done.done], "skipped": [data.skipped(s) for s in done.skipped]}
         return told | ({"change_id": done.change_id} if done.change_id else {})
 

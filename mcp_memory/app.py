@@ -184,7 +184,7 @@ def embedder_of(model: str, config: EmbeddingConfig) -> Embedder | None:
         from mcp_memory.embed.openai import OpenAIEmbedder
 
         name, dimensions = _asked_of(model, config)
-        return OpenAIEmbedder(config.model_copy(update={"dimensions": dimensions}), name)
+        return OpenAIEmbedder(config.replace(dimensions=dimensions), name)
     return None
 
 
@@ -257,7 +257,7 @@ def _bulk_embedder(config: EmbeddingConfig) -> Embedder | None:
         case "openai":
             from mcp_memory.embed.openai import OpenAIEmbedder
 
-            patient = config.model_copy(update={"timeout": max(config.timeout, BULK_TIMEOUT)})
+            patient = config.replace(timeout=max(config.timeout, BULK_TIMEOUT))
             return OpenAIEmbedder(patient, config.model, longest_pause=0)
         case "none":
             return None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 Outcome = Literal["ok", "warn", "fail"]
 

@@ -6,17 +6,18 @@ The only reader of the environment and of the configuration file.
 import logging
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import Url
+from msgspec import ValidationError, convert
+from msgspec.structs import fields as fields_of
+from msgspec.structs import force_setattr
 
 from mcp_memory import clock, guard
 from mcp_memory.errors import ConfigError, InvalidInput
-from mcp_memory.models import Value
 from mcp_memory.sections import (
     ApprovalConfig,
     BackupConfig,
@@ -28,10 +29,14 @@ from mcp_memory.sections import (
     ProfileConfig,
     RetentionConfig,
     SearchConfig,
+    Secret,
     SecretsConfig,
     StoreConfig,
+    Unusable,
     nearest,
 )
+from mcp_memory.text.addresses import parse_address
+from mcp_memory.values import Value, misfit
 
 PREFIX: Final = "MCP_MEMORY_"
 APP_NAME: Final = "mcp-memory"
@@ -56,29 +61,36 @@ _LISTS: Final = {"tools", "search.languages", "extraction.instructions", "extrac
 _NEVER_EMPTY: Final = {"user", "tools"}
 """Settings without an empty value, which clients ask for in a form and hand on empty where a person left it so."""
 
+_NONE_WHEN_EMPTY: Final = {"llm.temperature"}
+"""Settings that are turned off by an empty text, since neither TOML nor a variable has a null."""
+
+_NO_CHOICE: Final = "Invalid enum value "
+"""How msgspec tells of a text that is none of the allowed ones; it does not name those."""
+
 _log = logging.getLogger(__name__)
 
 
 class Config(Value):
     """Every setting, checked. `database` is empty for the platform's own folder."""
 
-    user: str = Field(default="default", description="Whose memories these are, with identity = fixed.")
-    identity: Literal["fixed", "argument"] = Field(
-        default="fixed", description='"fixed": one user, named at launch; "argument": every tool takes a user_id.'
-    )
-    agent: str = Field(default="", description="Name of the agent, recorded on what it writes.")
-    team: str = Field(default="", description="Name of the agent's team, recorded on what it writes.")
-    database: str = Field(default="", description="The SQLite file; empty: memory.db in the platform's data folder.")
-    ephemeral: bool = Field(default=False, description="Keep memories in this process only, and no file at all.")
-    tools: tuple[str, ...] = Field(
-        default=("core",), description="Tool profiles and single tools; a minus sign takes one away."
-    )
-    timezone: str = Field(
-        default="", description="IANA zone for dates shown and times without an offset; empty: the system's."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="What is written to stderr."
-    )
+    user: str = "default"
+    """Whose memories these are, with identity = fixed."""
+    identity: Literal["fixed", "argument"] = "fixed"
+    """"fixed": one user, named at launch; "argument": every tool takes a user_id."""
+    agent: str = ""
+    """Name of the agent, recorded on what it writes."""
+    team: str = ""
+    """Name of the agent's team, recorded on what it writes."""
+    database: str = ""
+    """The SQLite file; empty: memory.db in the platform's data folder."""
+    ephemeral: bool = False
+    """Keep memories in this process only, and no file at all."""
+    tools: tuple[str, ...] = ("core",)
+    """Tool profiles and single tools; a minus sign takes one away."""
+    timezone: str = ""
+    """IANA zone for dates shown and times without an offset; empty: the system's."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """What is written to stderr."""
     store: StoreConfig = StoreConfig()
     backup: BackupConfig = BackupConfig()
     search: SearchConfig = SearchConfig()
@@ -91,48 +103,16 @@ class Config(Value):
     retention: RetentionConfig = RetentionConfig()
     encryption: EncryptionConfig = EncryptionConfig()
 
-    @field_validator("user")
-    @classmethod
-    def _user(cls, name: str) -> str:
+    def __post_init__(self) -> None:
         try:
-            return guard.user(name)
+            force_setattr(self, "user", guard.user(self.user))
         except InvalidInput as error:
-            raise ValueError(str(error)) from error
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone(cls, name: str) -> str:
-        try:
-            clock.zone_named(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone {name!r} is known here; use a name such as Europe/Berlin") from error
-        return name
-
-    @field_validator("database")
-    @classmethod
-    def _database(cls, name: str) -> str:
-        try:
-            Path(name).expanduser()
-        except RuntimeError as error:
-            raise ValueError(f"{name!r} names no home folder that is known here") from error
-        if "\0" in name:
-            raise ValueError("the path holds a NUL character")
-        return name
-
-    @field_validator("embedding", "llm")
-    @classmethod
-    def _endpoint(cls, section: EndpointConfig, info: ValidationInfo) -> EndpointConfig:
-        if section.base_url and not _is_address(section.base_url):
-            # Not repeated: it may hold a password.
-            setting, example = f"{info.field_name}.base_url", "http://127.0.0.1:11434/v1"
-            raise ValueError(f"{setting} must be an http or https address without query or fragment, such as {example}")
-        return section
-
-    @field_validator("tools")
-    @classmethod
-    def _tools_exist(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        _chosen(entries)
-        return entries
+            raise Unusable("user", str(error)) from error
+        _check_zone(self.timezone)
+        _check_path(self.database)
+        _check_endpoint("embedding", self.embedding)
+        _check_endpoint("llm", self.llm)
+        _chosen(self.tools)
 
     def path(self) -> Path:
         """The database file, absolute."""
@@ -170,14 +150,17 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
         if value is not None:
             _put(merged, name, value)
             places[name] = f"--{name.replace('_', '-')}"
+    for name in _NONE_WHEN_EMPTY:
+        section, _, inner = name.partition(".")
+        if merged.get(section, {}).get(inner) == "":
+            _put(merged, name, None)
     try:
-        config = _with_keys(Config.model_validate(merged), environ)
+        config = _with_keys(convert(merged, Config, strict=False), environ)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+        name, told = _explained(error)
         within = [place for inner, place in places.items() if inner.startswith(f"{name}.")]
         place = places.get(name) or ", ".join(within) or f"{source}: {name}"
-        raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise ConfigError(f"{place}: {told}") from error
     _warn_of_unknown(environ, config)
     return config
 
@@ -185,11 +168,8 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
 def settings() -> dict[str, type[Value]]:
     """Every setting by its dotted name, with the section it stands in."""
     names: dict[str, type[Value]] = {}
-    for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Value):
-            names |= {f"{name}.{inner}": field.annotation for inner in _settable(field.annotation)}
-        else:
-            names[name] = Config
+    for name, section in _sections().items():
+        names |= {f"{name}.{inner}": section for inner in _settable(section)} if section else {name: Config}
     return names
 
 
@@ -204,33 +184,73 @@ def _chosen(entries: Sequence[str]) -> tuple[str, ...]:
     for entry in entries:
         name = entry.removeprefix("-")
         if name not in TOOL_PROFILES and name not in known:
-            raise ValueError(f"no tool or profile {name!r}{nearest(name, [*TOOL_PROFILES, *known])}")
+            raise Unusable("tools", f"no tool or profile {name!r}{nearest(name, [*TOOL_PROFILES, *known])}")
         named = set(TOOL_PROFILES.get(name, (name,)))
         chosen = chosen - named if entry.startswith("-") else chosen | named
     return tuple(name for name in known if name in chosen)
 
 
-def _is_address(url: str) -> bool:
+def _check_zone(name: str) -> None:
     try:
-        address = Url(url)
-    except ValueError:
-        return False
-    return address.scheme in {"http", "https"} and address.query is None and address.fragment is None
+        clock.zone_named(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        told = f"no time zone {name!r} is known here; use a name such as Europe/Berlin"
+        raise Unusable("timezone", told) from error
+
+
+def _check_path(name: str) -> None:
+    try:
+        Path(name).expanduser()
+    except RuntimeError as error:
+        raise Unusable("database", f"{name!r} names no home folder that is known here") from error
+    if "\0" in name:
+        raise Unusable("database", "the path holds a NUL character")
+
+
+def _check_endpoint(name: str, section: EndpointConfig) -> None:
+    if section.base_url and parse_address(section.base_url) is None:
+        # Not repeated: it may hold a password.
+        told = f"{name}.base_url must be an http or https address without query or fragment"
+        raise Unusable(name, f"{told}, such as http://127.0.0.1:11434/v1")
+
+
+@cache
+def _sections() -> dict[str, type[Value] | None]:
+    """What the configuration holds, in order: the class of a section, None for a setting of its own."""
+    kinds = ((field.name, field.type) for field in fields_of(Config))
+    return {name: kind if isinstance(kind, type) and issubclass(kind, Value) else None for name, kind in kinds}
 
 
 def _settable(section: type[Value]) -> list[str]:
     """The settings of a section; a secret is none, so that no file holds one."""
-    return [name for name, field in section.model_fields.items() if not field.exclude]
+    return [field.name for field in fields_of(section) if field.type is not Secret]
+
+
+def _explained(error: ValidationError) -> tuple[str, str]:
+    """The dotted name of the setting that is refused, as far as it is known, and why."""
+    path, told = misfit(error)
+    parts = [part for part in path.split(".") if part.isidentifier()]
+    if isinstance(error.__cause__, Unusable):
+        return ".".join(filter(None, [*parts, error.__cause__.setting])), str(error.__cause__)
+    name = ".".join(parts)
+    if told.startswith(_NO_CHOICE):
+        told = f"{told.removeprefix(_NO_CHOICE)} is no choice; known: {', '.join(_choices(name))}"
+    return name, told
+
+
+def _choices(setting: str) -> tuple[str, ...]:
+    """What the setting of that dotted name may be, where that is a choice."""
+    section, _, inner = setting.rpartition(".")
+    within = _sections()[section] if section else None
+    return next((get_args(field.type) for field in fields_of(within or Config) if field.name == inner), ())
 
 
 def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
     sections: dict[str, EndpointConfig] = {"embedding": config.embedding, "llm": config.llm}
-    encryption = {"key": SecretStr(environ.get(config.encryption.key_env, ""))}
-    keys = {name: SecretStr(environ.get(section.api_key_env, "")) for name, section in sections.items()}
-    return config.model_copy(
-        update={name: section.model_copy(update={"api_key": keys[name]}) for name, section in sections.items()}
-        | {"encryption": config.encryption.model_copy(update=encryption)}
-    )
+    encryption = {"key": Secret(environ.get(config.encryption.key_env, ""))}
+    keys = {name: Secret(environ.get(section.api_key_env, "")) for name, section in sections.items()}
+    changed: dict[str, Value] = {name: section.replace(api_key=keys[name]) for name, section in sections.items()}
+    return config.replace(**changed, encryption=config.encryption.replace(**encryption))
 
 
 def _read(source: Path, *, required: bool) -> dict[str, Any]:
@@ -250,11 +270,11 @@ def _refuse_unknown(given: Mapping[str, Any], section: type[Value], source: str,
     for name, value in given.items():
         if name not in _settable(section):
             raise ConfigError(f"{source}: unknown setting {prefix}{name}{nearest(name, _settable(section))}")
-        annotation = section.model_fields[name].annotation
-        if isinstance(annotation, type) and issubclass(annotation, Value):
+        inner = None if prefix else _sections()[name]
+        if inner is not None:
             if not isinstance(value, dict):
                 raise ConfigError(f"{source}: {name} is a section: write [{name}], and its settings below it")
-            _refuse_unknown(cast("Mapping[str, Any]", value), annotation, source, f"{prefix}{name}.")
+            _refuse_unknown(cast("Mapping[str, Any]", value), inner, source, f"{name}.")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import unquote
 
 import anyio
-from pydantic import AnyHttpUrl, ValidationError
 
 from mcp_memory.sections import EndpointConfig
+from mcp_memory.text.addresses import Address, parse_address
 from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Endpoint:
         self._section = section
         self._config = config
         self._advice = {**_STATUS, **advice}
-        self._address = _address(config.base_url or _OPENAI)
+        self._address = parse_address(config.base_url or _OPENAI)
         self._lock = anyio.Lock()
         self._client: AsyncOpenAI | None = None
 
@@ -108,7 +108,7 @@ class Endpoint:
 
     def message(self, model: str, fault: Fault) -> str:
         """The one line that tells of `fault`."""
-        endpoint = _shown(self._address) if self._address else f"{self._section} endpoint"
+        endpoint = str(self._address) if self._address else f"{self._section} endpoint"
         variable = self._config.api_key_env or f"{self._section}.api_key_env"
         told = f"{fault.what}; {fault.advice}".replace("{section}", self._section).replace("{variable}", variable)
         return " ".join(f"{endpoint}, model {model!r}: {told}".split())
@@ -141,11 +141,11 @@ class Endpoint:
                 self._client = await anyio.to_thread.run_sync(opening, abandon_on_cancel=True)
             return self._client
 
-    def _where_and_key(self) -> tuple[AnyHttpUrl, str]:
+    def _where_and_key(self) -> tuple[Address, str]:
         if self._address is None:
             what = "{section}.base_url is no http or https address without a query"
             raise Fault(what, "set it to one such as http://127.0.0.1:11434/v1")
-        key = self._config.api_key.get_secret_value().strip()
+        key = self._config.api_key.reveal().strip()
         if not key and not self._config.base_url:
             raise Fault("no key", "set the variable {variable}, or {section}.base_url to a server that needs none")
         if not (key.isascii() and key.isprintable()):
@@ -182,7 +182,7 @@ def sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _open(address: AnyHttpUrl, key: str) -> "AsyncOpenAI":
+def _open(address: Address, key: str) -> "AsyncOpenAI":
     """A client that sends nothing but what it is told to. On first use it takes a second or more: in a thread, then."""
     try:
         import openai
@@ -200,35 +200,17 @@ def _open(address: AnyHttpUrl, key: str) -> "AsyncOpenAI":
     except (ImportError, OSError, ValueError) as error:
         what = f"no client could be made ({type(error).__name__})"
         raise Fault(what, "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment") from error
-    client = openai.AsyncOpenAI(
-        api_key=key, base_url=_shown(address), max_retries=0, timeout=None, http_client=transport
-    )
+    client = openai.AsyncOpenAI(api_key=key, base_url=str(address), max_retries=0, timeout=None, http_client=transport)
     client.organization = client.project = None  # else taken from variables, whatever the endpoint
     _ = client.embeddings.with_raw_response, client.chat.completions  # loads the package's larger half
     return client
 
 
-def _address(base_url: str) -> AnyHttpUrl | None:
-    """The address, normalised; None where it is none, or has a query, which the openai package would mangle."""
-    try:
-        address = AnyHttpUrl(base_url)
-    except ValidationError:
-        return None
-    return None if address.query or address.fragment else address
-
-
-def _password(address: AnyHttpUrl) -> tuple[str, str] | None:
+def _password(address: Address) -> tuple[str, str] | None:
     """The name and password in an address, apart from it: requests are logged with their address."""
     if address.username is None and address.password is None:
         return None
     return unquote(address.username or ""), unquote(address.password or "")
-
-
-def _shown(address: AnyHttpUrl) -> str:
-    """The address without the name and password that it may carry."""
-    default = {"http": 80, "https": 443}[address.scheme]
-    port = "" if address.port == default else f":{address.port}"
-    return f"{address.scheme}://{address.host}{port}{(address.path or '').rstrip('/')}"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypedDict, cast
 
 from mcp_memory import clock, text
 from mcp_memory.errors import InvalidInput
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 MAX_RAW: Final = 50_000
 """What is longer than this is refused before it is cleaned, which takes longer the longer the text is."""
@@ -111,7 +111,7 @@ def screen(fields: Fields, action: SecretAction) -> Screened:
         cleaned["topics"] = [screening.plain("topics", text.clean(topic)) for topic in fields.topics]
     if fields.metadata is not None:
         cleaned["metadata"] = screening.data("", metadata(fields.metadata))
-    return Screened(fields.model_copy(update=cleaned), tuple(dict.fromkeys(screening.redacted)))
+    return Screened(fields.replace(**cleaned), tuple(dict.fromkeys(screening.redacted)))
 
 
 def screen_text(name: str, value: str, action: SecretAction) -> tuple[str, tuple[str, ...]]:

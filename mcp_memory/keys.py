@@ -58,7 +58,7 @@ async def find(config: EncryptionConfig, patience: float = COMMAND_SECONDS) -> K
         ConfigError: there is no key where it should be.
     """
     if config.key_env:
-        return _key(config.key.get_secret_value(), f"the variable {config.key_env}, which encryption.key_env names,")
+        return _key(config.key.reveal(), f"the variable {config.key_env}, which encryption.key_env names,")
     if config.key_command:
         return _key(await _printed(config.key_command, patience), "what encryption.key_command prints")
     if config.keyring:

@@ -12,7 +12,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from msgspec import structs
+
+from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +33,6 @@ FORGOTTEN: Final = "(forgotten)"
 
 Deed = Literal["add", "update", "delete", "restore", "expire"]
 """What one revision did to its memory: `restore` put an earlier version back, `expire` is a sweep."""
-
-
-class Value(BaseModel):
-    """A frozen value with a closed set of fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class State(StrEnum):
@@ -391,7 +387,7 @@ def fingerprint(content: str) -> bytes:
 
 def digest(memory: Memory) -> bytes:
     """16 bytes over the canonical form of every stored field: SQLite does not notice a changed byte inside a text."""
-    return digest_of(vars(memory))
+    return digest_of(structs.asdict(memory))
 
 
 def digest_of(fields: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ PERSON = Person(tool="undo", client="terminal")
 def stored(request: pytest.FixtureRequest, config: Config) -> Config:
     """All that is added waits, on either store."""
     wanted = {"approval": ApprovalConfig(mode="all"), "embedding": EmbeddingConfig(provider="none")}
-    return config.model_copy(update={**wanted, "ephemeral": request.param == "ephemeral"})
+    return config.replace(**wanted, ephemeral=request.param == "ephemeral")
 
 
 @asynccontextmanager
@@ -277,7 +277,7 @@ async def test_a_text_that_comes_to_count_another_way_waits_no_longer(
 async def test_the_mode_says_what_waits_and_a_person_never_does(
     stored: Config, clock: FakeClock, mode: Any, held: str
 ) -> None:
-    async with opened(stored.model_copy(update={"approval": ApprovalConfig(mode=mode)}), clock) as service:
+    async with opened(stored.replace(approval=ApprovalConfig(mode=mode)), clock) as service:
         operations = [AddOperation(content="Extracted"), AddOperation(content="Keyed", key="home")]
         added = (await service.add("alice", Fields(content="Added"), AGENT)).outcome
         applied = await service.apply("alice", operations, AGENT)
@@ -334,7 +334,7 @@ async def test_what_ran_out_but_is_not_swept_yet_can_be_proposed_anew(stored: Co
 
 
 async def test_a_proposal_whose_own_time_has_passed_waits_no_longer(stored: Config, clock: FakeClock) -> None:
-    never = stored.model_copy(update={"approval": ApprovalConfig(mode="all", expire_days=0)})
+    never = stored.replace(approval=ApprovalConfig(mode="all", expire_days=0))
     async with opened(never, clock) as service:
         tea = await propose(service, "Likes tea", expires="1h")
         await propose(service, "Plays chess")
@@ -350,7 +350,7 @@ async def test_a_proposal_whose_own_time_has_passed_waits_no_longer(stored: Conf
 async def test_another_process_finds_what_was_accepted_and_loses_what_was_taken_back(
     config: Config, clock: FakeClock
 ) -> None:
-    waits = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    waits = config.replace(approval=ApprovalConfig(mode="all"))
     async with opened(waits, clock) as one, opened(waits, clock) as other:
         await other.add("alice", Fields(content="Lives in Rome"), PERSON)
         assert await found(other, "tea drinks") == []

@@ -41,7 +41,7 @@ class Somebody:
 @asynccontextmanager
 async def asking(config: Config, mode: Mode, somebody: Somebody) -> AsyncGenerator[Client]:
     """A client that can ask its user, of a server where all that is added waits."""
-    waits = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    waits = config.replace(approval=ApprovalConfig(mode="all"))
 
     def opened(config: Config) -> AbstractAsyncContextManager[App]:
         return open_app(config, FakeClock())
@@ -117,7 +117,7 @@ async def test_nobody_is_asked_where_nothing_waits(config: Config, mode: Mode) -
         return open_app(config, FakeClock())
 
     for way in ("off", "extracted"):
-        some = config.model_copy(update={"ephemeral": True, "approval": ApprovalConfig(mode=way)})
+        some = config.replace(ephemeral=True, approval=ApprovalConfig(mode=way))
         async with Client(build_server(some, opened), mode=mode, elicitation_callback=somebody) as client:
             assert (await ok(client, "add_memory", content="Lives in Oslo"))["outcome"] == "added"
     assert somebody.asked == []

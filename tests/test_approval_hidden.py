@@ -75,14 +75,14 @@ SILENT: Final = {
 @pytest.fixture
 def all_wait(config: Config) -> Config:
     every = {"tools": tuple(TOOL_PROFILES), "agent": "planner", "search": SearchConfig(min_score=0)}
-    return config.model_copy(update={**every, "approval": ApprovalConfig(mode="all")})
+    return config.replace(**every, approval=ApprovalConfig(mode="all"))
 
 
 async def plant(config: Config, client: Client, clock: FakeClock) -> dict[str, str]:
     """Memories that wait, one of them out of a conversation, and one that counts; their ids, and that of the change."""
     operation = {"op": "add", "content": "Plays the theremin in Zanzibar", "reason": "said so: theremin"}
     await ok(client, "extract_memories", operations=[operation])
-    async with connected(config.model_copy(update={"approval": ApprovalConfig()}), "auto", clock) as other:
+    async with connected(config.replace(approval=ApprovalConfig()), "auto", clock) as other:
         counts = await ok(other, "add_memory", content="Lives by the sea", topics=["sea"])
     gone = await ok(client, "add_memory", content="Once heard a marimba in Zanzibar")
     undone = await ok(client, "undo")
@@ -155,7 +155,7 @@ async def test_the_instructions_say_in_one_line_that_memories_wait(
     config: Config, extraction: Any, waits: Any, told: int
 ) -> None:
     every = {"extraction": ExtractionConfig(mode=extraction), "approval": ApprovalConfig(mode=waits)}
-    async with connected(config.model_copy(update=every)) as client:
+    async with connected(config.replace(**every)) as client:
         instructions = client.instructions or ""
     assert len(instructions.encode()) <= 2_048
     assert len([line for line in instructions.splitlines() if "approved" in line]) == told

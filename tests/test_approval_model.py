@@ -73,7 +73,7 @@ class Actor:
             return type(error).__name__, str(error)
         if done is not None and getattr(done, "change_id", None):
             self.changes.append(done.change_id)
-        return done and done.model_copy(update={"undone": None})
+        return done and {name: value for name, value in done.fields().items() if name != "undone"}
 
     async def _done(self, step: Step) -> Any:
         one = self.ids[-1 - step.pick % len(self.ids)] if self.ids else "nosuchmemory"

@@ -8,6 +8,7 @@ PACKAGE = ROOT / "mcp_memory"
 
 LAYERS = (
     ("errors", "calm"),
+    ("values",),
     ("models",),
     ("checks",),
     ("clock",),
@@ -56,7 +57,6 @@ LAZY = {
         "mcp_memory.store.sqlite.restore",
         "mcp_memory.store.sqlite.rewriting",
     },
-    "mcp_memory": {"importlib.metadata"},
     "mcp_memory.cli.output": {"rich.console"},
     "mcp_memory.cli.serving": {"mcp_memory.server.stdio", "mcp_memory.cli.demo"},
     "mcp_memory.cli.tables": {"rich", "rich.console", "rich.table", "rich.text"},

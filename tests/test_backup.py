@@ -328,7 +328,7 @@ async def test_what_cannot_be_removed_from_the_folder_is_an_error_that_a_server_
 @pytest.mark.parametrize("every", ["1d", ""])
 async def test_a_serving_process_backs_up_after_writes_as_configured(path: Path, every: str) -> None:
     clock = FakeClock()
-    config = Config.model_validate({"database": str(path), "user": "alice", "backup": {"every": every}})
+    config = Config.checked({"database": str(path), "user": "alice", "backup": {"every": every}})
     async with connected(config, clock=clock) as client:
         await ok(client, "add_memory", content="Likes tea")
         clock.advance(days=2)

@@ -24,7 +24,7 @@ async def memory(config: Config, clock: FakeClock) -> str:
     """A memory of alice's with two versions, and one of bob's."""
     async with open_app(config, clock) as app:
         service = await app.service()
-        added = await service.add("alice", Fields.model_validate(ROME), DESK)
+        added = await service.add("alice", Fields.checked(ROME), DESK)
         clock.advance(days=1)
         await service.update("alice", added.memory.id, Fields(content="Lives in Oslo"), DESK)
         await service.add("bob", Fields(content="Has a secret"), DESK)

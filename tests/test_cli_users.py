@@ -86,7 +86,7 @@ async def test_who_was_renamed_is_forgotten_in_older_backups_too_and_nobody_else
     copies = sorted((Path(config.database).parent / "backups").glob("*.db"))
     assert len(copies) == 2
     for copy, users in zip(copies, (["bob"], ["alice", "bob"]), strict=True):
-        shown = (await commanded(config.model_copy(update={"database": str(copy)}), tmp_path, "users", "--json"))[1]
+        shown = (await commanded(config.replace(database=str(copy)), tmp_path, "users", "--json"))[1]
         assert [user for user in ("alice", "bob") if f'"{user}"' in shown] == users
 
 
@@ -101,11 +101,11 @@ async def test_who_has_anothers_former_name_is_forgotten_without_harm_to_that_on
     await filled(config, "alice")
     assert (await commanded(config, tmp_path, "forget-user", "alice", "--yes"))[0] == 0
     [backup] = (Path(config.database).parent / "backups").glob("*.db")
-    async with open_app(config.model_copy(update={"database": str(backup)})) as app:
+    async with open_app(config.replace(database=str(backup))) as app:
         assert (await (await app.service()).page("alice", limit=1)).total == 1
 
 
 async def test_what_waits_for_approval_is_not_counted_among_a_users_memories(config: Config, tmp_path: Path) -> None:
-    held = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    held = config.replace(approval=ApprovalConfig(mode="all"))
     await filled(held, "alice", "bob")
     assert "alice · 0 memories" in (await commanded(config, tmp_path, "users"))[1]

@@ -19,7 +19,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_the_example_sets_every_setting_to_its_default() -> None:
-    assert Config.model_validate(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == Config()
+    assert Config.checked(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == Config()
 
 
 @pytest.mark.parametrize("setting", config.settings())
@@ -100,10 +100,9 @@ def test_no_model_is_configured_unless_the_operator_names_one() -> None:
 def test_keys_come_from_the_variables_that_their_sections_name(tmp_path: Path) -> None:
     file = written(tmp_path, '[llm]\napi_key_env = "BOBS_KEY"')
     loaded = config.load(file, {"BOBS_KEY": "sk-bob", "OPENAI_API_KEY": "sk-alice"}, {})
-    assert loaded.llm.api_key.get_secret_value() == "sk-bob"
-    assert loaded.embedding.api_key.get_secret_value() == "sk-alice"
-    assert not {"sk-bob", "sk-alice"} & set(loaded.model_dump_json().split('"'))
-    assert "sk-" not in repr(loaded)
+    assert loaded.llm.api_key.reveal() == "sk-bob"
+    assert loaded.embedding.api_key.reveal() == "sk-alice"
+    assert "sk-" not in f"{loaded!r} {loaded} {loaded.fields()}"
 
 
 @pytest.mark.parametrize("section", ["embedding", "llm"])
@@ -143,8 +142,8 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         ),
         pytest.param('[search]\nlanguages = ["klingon"]', ["search.languages", "known: arabic"], id="no such language"),
         pytest.param("[search]\nlanguages = []", ["search.languages", "at least one"], id="no language"),
-        pytest.param("[llm]\ntemperature = -0.1", ["llm.temperature", "greater than or equal to 0"], id="below zero"),
-        pytest.param('[llm]\ntemperature = "warm"', ["llm.temperature", "number"], id="no temperature"),
+        pytest.param("[llm]\ntemperature = -0.1", ["llm.temperature", ">= 0"], id="below zero"),
+        pytest.param('[llm]\ntemperature = "warm"', ["llm.temperature", "float"], id="no temperature"),
         pytest.param("[llm]\ntimeout = 0", ["llm.timeout"], id="no time for a reply"),
         pytest.param("[llm]\nmax_token = 9", ["llm.max_token", "did you mean max_tokens?"], id="misspelt"),
         pytest.param('[extraction]\nmode = "both"', ["extraction.mode", "agentic"], id="both modes"),
@@ -154,7 +153,7 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
             f'[extraction]\ntopics = ["{"x" * 65}"]', ["extraction.topics", "1 to 64 characters"], id="a topic too long"
         ),
         pytest.param("store = 3", ["store", "section", "[store]"], id="a section that is a number"),
-        pytest.param("user = {}", ["user", "string"], id="a setting that is a section"),
+        pytest.param("user = {}", ["user", "str"], id="a setting that is a section"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_what_is_wrong(tmp_path: Path, text: str, named: list[str]) -> None:

@@ -204,7 +204,7 @@ async def test_an_undo_to_a_version_that_is_damaged_is_refused_and_changes_nothi
 
 @pytest.mark.promise("P1")
 async def test_a_row_that_was_moved_to_another_user_on_disk_tells_that_user_nothing(config: Config) -> None:
-    async with connected(config.model_copy(update={"identity": "argument"})) as client:
+    async with connected(config.replace(identity="argument")) as client:
         moved = (await ok(client, "add_memory", user_id="alice", content="Has a secret", topics=["hidden"]))["memory"]
         await ok(client, "add_memory", user_id="bob", content="Likes tea")
         with closing(sqlite3.connect(config.path())) as file, file:

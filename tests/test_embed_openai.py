@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from mcp_memory.embed.openai import OpenAIEmbedder
 from mcp_memory.errors import EmbeddingError
-from mcp_memory.sections import EmbeddingConfig
+from mcp_memory.sections import EmbeddingConfig, Secret
 from mcp_memory.testing import (
     Altered,
     Chat,
@@ -63,8 +62,8 @@ def embedder(
     time: Callable[[], float] = anyio.current_time,
     **settings: Any,
 ) -> aclosing[OpenAIEmbedder]:
-    given = {"provider": "openai", "model": "configured", "base_url": base_url, "timeout": timeout, **settings}
-    config = EmbeddingConfig.model_validate({**given, "api_key": SecretStr(key)})
+    given: dict[str, Any] = {"provider": "openai", "model": "configured", "timeout": timeout} | settings
+    config = EmbeddingConfig(base_url=base_url, api_key=Secret(key), **given)
     return aclosing(OpenAIEmbedder(config, model, longest_pause=longest_pause, time=time))
 
 

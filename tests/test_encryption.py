@@ -15,14 +15,13 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 import pytest
-from pydantic import SecretStr
 
 from mcp_memory import config as settings
 from mcp_memory import keys
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, StoreUnavailable
 from mcp_memory.keys import Key
-from mcp_memory.sections import EncryptionConfig
+from mcp_memory.sections import EncryptionConfig, Secret
 from mcp_memory.store.sqlite.connection import open_connection
 from mcp_memory.store.sqlite.opening import HEADER, connect
 from tests.support import Mode, connected, needs, ok, refused, stdio
@@ -47,7 +46,7 @@ def encrypted(config: Config) -> Config:
 
 
 def with_key(config: Config, secret: str) -> Config:
-    return config.model_copy(update={"encryption": EncryptionConfig(key_env="KEY", key=SecretStr(secret))})
+    return config.replace(encryption=EncryptionConfig(key_env="KEY", key=Secret(secret)))
 
 
 def environ_of(secret: str) -> dict[str, str]:
@@ -224,10 +223,8 @@ async def test_the_wrong_key_takes_nothing_from_the_log_that_a_killed_process_le
         await ok(client, "add_memory", **FACTS[0])
         for name in ("memory.db", "memory.db-wal"):
             shutil.copy(tmp_path / name, path.parent / name)
-    killed, before = encrypted.model_copy(update={"database": str(path)}), files_of(path)
-    async with connected(
-        with_key(killed, wrong) if wrong else killed.model_copy(update={"encryption": EncryptionConfig()})
-    ) as client:
+    killed, before = encrypted.replace(database=str(path)), files_of(path)
+    async with connected(with_key(killed, wrong) if wrong else killed.replace(encryption=EncryptionConfig())) as client:
         await refused(client, "list_memories")
     assert not wrong or {name: files_of(path)[name] for name in before} == before
     async with connected(killed) as client:
@@ -249,7 +246,7 @@ raw.close()
 
 @pytest.mark.promise("P2")
 async def test_a_lock_held_too_long_on_an_encrypted_file_is_one_error(encrypted: Config, tmp_path: Path) -> None:
-    impatient = encrypted.model_copy(update={"store": encrypted.store.model_copy(update={"lock_timeout": 0.2})})
+    impatient = encrypted.replace(store=encrypted.store.replace(lock_timeout=0.2))
     async with connected(impatient) as client:
         await ok(client, "add_memory", **FACTS[0])
         async with await anyio.open_process([sys.executable, "-c", HOLDER, encrypted.database, RAW]) as other:
@@ -272,7 +269,7 @@ async def test_the_key_is_in_no_log_and_no_representation(config: Config, tmp_pa
         key = Key(secret)
         hidden = {secret, key.derived(salt).hex(), repr(secret)[1:-1]}
         loaded = settings.load(None, environ_of(secret), {})
-        for shown in (repr(key), str(key), repr(loaded), loaded.model_dump_json(), repr(with_key(config, secret))):
+        for shown in (repr(key), str(key), repr(loaded), str(loaded.fields()), repr(with_key(config, secret))):
             assert not [one for one in hidden if one in shown]
         logged = run(
             "search",

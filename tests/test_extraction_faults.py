@@ -128,7 +128,7 @@ async def world(database: Path) -> AsyncGenerator[tuple[Client, ScriptedEndpoint
         endpoint.chat.otherwise = GOOD
         llm = LlmConfig(model="scripted", base_url=endpoint.base_url, max_retries=0, timeout=0.5)
         config = Config(database=str(database), user="alice", timezone="UTC", llm=llm)
-        async with connected(config.model_copy(update={"extraction": ExtractionConfig(chunk_tokens=600)})) as client:
+        async with connected(config.replace(extraction=ExtractionConfig(chunk_tokens=600))) as client:
             for content in BEFORE:
                 await ok(client, "add_memory", content=content)
             yield client, endpoint

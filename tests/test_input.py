@@ -116,7 +116,7 @@ def without(arguments: dict[str, Any], *names: str) -> dict[str, Any]:
 @pytest.fixture
 def many(config: Config) -> Config:
     """With `user_id` as one more parameter to go wrong."""
-    return config.model_copy(update={"identity": "argument"})
+    return config.replace(identity="argument")
 
 
 async def test_every_wrong_type_of_every_parameter_is_refused_and_named(many: Config, mode: Mode) -> None:

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from mcp_memory.errors import ModelError
 from mcp_memory.llm.base import ChatMessage, json_in
 from mcp_memory.llm.openai import OpenAIModel
-from mcp_memory.sections import LlmConfig
+from mcp_memory.sections import LlmConfig, Secret
 from mcp_memory.testing import (
     Chat,
     Closed,
@@ -53,8 +52,8 @@ def loaded() -> None:
 
 
 def model(base_url: str, *, key: str = KEY, **settings: Any) -> aclosing[OpenAIModel]:
-    given = {"model": "test-model", "base_url": base_url, "timeout": 30, **settings}
-    return aclosing(OpenAIModel(LlmConfig.model_validate({**given, "api_key": SecretStr(key)})))
+    given: dict[str, Any] = {"model": "test-model", "base_url": base_url, "timeout": 30, **settings}
+    return aclosing(OpenAIModel(LlmConfig(**given, api_key=Secret(key))))
 
 
 async def asked(opened: OpenAIModel, *messages: ChatMessage) -> str:
@@ -96,8 +95,8 @@ async def test_a_request_carries_messages_schema_limit_and_temperature() -> None
     }
 
 
-@pytest.mark.parametrize(("temperature", "sent"), [("", None), (0, 0), (0.7, 0.7)])
-async def test_a_temperature_is_sent_unless_it_is_empty(temperature: object, sent: float | None) -> None:
+@pytest.mark.parametrize(("temperature", "sent"), [(None, None), (0, 0), (0.7, 0.7)])
+async def test_a_temperature_is_sent_unless_there_is_none(temperature: object, sent: float | None) -> None:
     async with scripted_endpoint() as endpoint, model(endpoint.base_url, temperature=temperature) as opened:
         endpoint.chat.then(FINE)
         await asked(opened)

@@ -440,7 +440,7 @@ async def pair(folder: Path, clocks: Sequence[FakeClock], mode: Mode) -> AsyncGe
                 embedding=EmbeddingConfig(provider="none"),
             )
             kept = await stack.enter_async_context(connected(config, mode, clocks[0]))
-            plain = config.model_copy(update={"ephemeral": True})
+            plain = config.replace(ephemeral=True)
             yield kept, await stack.enter_async_context(connected(plain, mode, clocks[1]))
 
 

@@ -50,7 +50,7 @@ RESTATED: Final[tuple[Callable[[str], str], ...]] = (
 def managed(request: pytest.FixtureRequest, config: Config) -> Config:
     """Both stores, tools of both profiles."""
     ephemeral = request.param == "ephemeral"
-    return config.model_copy(update={"tools": ("core", "manage"), "ephemeral": ephemeral, "identity": "argument"})
+    return config.replace(tools=("core", "manage"), ephemeral=ephemeral, identity="argument")
 
 
 async def everything(client: Client, user: str = "alice") -> dict[str, dict[str, Any]]:
@@ -171,9 +171,7 @@ def test_what_looks_alike_says_in_what_it_differs(one: str, other: str, kinds: s
 
 @pytest.mark.parametrize("provider", ["builtin", "none"])
 async def test_conflicts_are_listed_and_never_merged(config: Config, provider: str) -> None:
-    managed = config.model_copy(
-        update={"tools": ("core", "manage"), "embedding": EmbeddingConfig.model_validate({"provider": provider})}
-    )
+    managed = config.replace(tools=("core", "manage"), embedding=EmbeddingConfig.checked({"provider": provider}))
     facts = [case.values[side] for case in APART[:10] for side in (0, 1)]
     async with connected(managed) as client:
         for content in dict.fromkeys(map(str, facts)):
@@ -243,7 +241,7 @@ async def test_expired_memories_and_those_of_others_are_left_alone(managed: Conf
 
 
 async def test_damaged_memories_are_left_alone(config: Config, clock: FakeClock) -> None:
-    managed = config.model_copy(update={"tools": ("core", "manage")})
+    managed = config.replace(tools=("core", "manage"))
     async with connected(managed, clock=clock) as client:
         for content, expires in (("Drinks tea", None), ("Drinks tea!", None), ("Parks here", "1h"), ("Rests", "1h")):
             await ok(client, "add_memory", content=content, expires=expires)
@@ -258,7 +256,7 @@ async def test_damaged_memories_are_left_alone(config: Config, clock: FakeClock)
 
 
 async def test_a_long_plan_shows_its_first_hundred_operations_and_counts_the_others(config: Config) -> None:
-    managed = config.model_copy(update={"tools": ("core", "manage"), "ephemeral": True, "identity": "argument"})
+    managed = config.replace(tools=("core", "manage"), ephemeral=True, identity="argument")
     async with connected(managed) as client:
         for end in ("", "!"):
             await remember(client, [f"Has been to mountain {n}{end}" for n in range(105)])
@@ -369,7 +367,7 @@ async def test_a_worksheet_holds_no_more_than_one_call_can_answer(managed: Confi
 
 def with_model(config: Config, endpoint: ScriptedEndpoint) -> Config:
     llm = LlmConfig(model="scripted", base_url=endpoint.base_url, max_retries=0, timeout=5)
-    return config.model_copy(update={"llm": llm})
+    return config.replace(llm=llm)
 
 
 def results(*merged: tuple[Sequence[Any], str]) -> str:
@@ -447,7 +445,7 @@ HOSTILE: Final = [
 @pytest.mark.promise("P3")
 @pytest.mark.parametrize(("reply", "why"), HOSTILE)
 async def test_a_hostile_reply_deletes_nothing_and_says_why(config: Config, reply: str, why: str | None) -> None:
-    managed = config.model_copy(update={"tools": ("core", "manage"), "ephemeral": True, "identity": "argument"})
+    managed = config.replace(tools=("core", "manage"), ephemeral=True, identity="argument")
     async with scripted_endpoint() as endpoint, connected(with_model(managed, endpoint)) as client:
         await remember(client, RELATED, topics=["family"])
         before = await everything(client)
@@ -514,7 +512,7 @@ async def test_what_memories_say_cannot_pose_as_others_in_the_prompt(managed: Co
 async def test_the_tool_is_off_until_its_profile_is_asked_for(config: Config, mode: Mode) -> None:
     async with connected(config, mode) as client:
         assert TOOL not in {tool.name for tool in (await client.list_tools()).tools}
-    async with connected(config.model_copy(update={"tools": ("manage",)}), mode) as client:
+    async with connected(config.replace(tools=("manage",)), mode) as client:
         [tool] = [one for one in (await client.list_tools()).tools if one.name == TOOL]
         assert list(tool.input_schema["properties"]) == ["strategy", "apply"]
         assert tool.annotations

@@ -187,9 +187,9 @@ async def world(folder: Path, *, ephemeral: bool, mode: Mode, alike: bool) -> As
     with TemporaryDirectory(dir=folder) as own:
         async with AsyncExitStack() as stack:
             config = Config(database=str(Path(own) / "memory.db"), identity="argument", timezone="UTC")
-            alone = config.model_copy(update={"ephemeral": True})
+            alone = config.replace(ephemeral=True)
             clocks = [CountingClock(alike=alike) for _ in range(1 + len(USERS))]
-            shared = connected(config.model_copy(update={"ephemeral": ephemeral}), mode, clocks[0])
+            shared = connected(config.replace(ephemeral=ephemeral), mode, clocks[0])
             yield World(
                 await stack.enter_async_context(shared),
                 {
@@ -219,7 +219,7 @@ def test_no_reply_differs_from_what_it_would_be_if_nobody_else_were_there(
 async def test_a_fixed_user_cannot_reach_the_memories_of_another_on_the_same_file(
     config: Config, mode: Mode, clock: FakeClock
 ) -> None:
-    others = config.model_copy(update={"user": "bob"})
+    others = config.replace(user="bob")
     async with connected(config, mode, clock) as alice, connected(others, mode, clock) as bob:
         added = await ok(alice, "add_memory", content="Lives in Rome", key="city", topics=["home"])
         own = added["memory"]["id"]
@@ -318,7 +318,7 @@ NAMES = [
 
 @pytest.fixture
 def many(config: Config) -> Config:
-    return config.model_copy(update={"identity": "argument"})
+    return config.replace(identity="argument")
 
 
 @pytest.mark.parametrize("name", NAMES)

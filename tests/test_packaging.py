@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_memory import config
+from mcp_memory import __version__, config
 from mcp_memory.clients.probe import attempt
 from mcp_memory.config import Config
 from tests.support import connected
@@ -59,9 +59,10 @@ async def test_the_manifest_says_of_the_tools_what_the_server_says() -> None:
 
 
 def test_the_manifest_says_of_the_package_what_the_project_says() -> None:
-    assert {name: MANIFEST[name] for name in ("name", "version", "description", "license", "keywords")} == {
-        name: PROJECT[name] for name in ("name", "version", "description", "license", "keywords")
+    assert {name: MANIFEST[name] for name in ("name", "description", "license", "keywords")} == {
+        name: PROJECT[name] for name in ("name", "description", "license", "keywords")
     }
+    assert MANIFEST["version"] == __version__
     assert MANIFEST["author"] == PROJECT["authors"][0]
     assert MANIFEST["compatibility"]["runtimes"]["python"] == PROJECT["requires-python"]
     assert MANIFEST.get("repository", {}).get("url") == PROJECT.get("urls", {}).get("Repository")
@@ -109,10 +110,10 @@ async def test_the_bundle_starts_where_nothing_was_filled_in(bundle: Any, staged
     host = bundle.started_as(MANIFEST, staged, {})
     assert host.args[:3] == ("run", "--directory", str(staged))
     home = {name: str(tmp_path) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA")}
-    command = (sys.executable, (str(staged / host.args[3]),))
-    target = host.model_copy(update=dict(zip(("command", "args"), command, strict=True)) | {"env": host.env | home})
+    command, args = sys.executable, (str(staged / host.args[3]),)
+    target = host.replace(command=command, args=args, env=host.env | home)
     outcome = await attempt(target, os.environ)
-    assert (outcome.problem, outcome.version) == ("", PROJECT["version"])
+    assert (outcome.problem, outcome.version) == ("", __version__)
     assert outcome.tools == len(MANIFEST["tools"])
     assert [path.name async for path in anyio.Path(tmp_path).rglob("memory.db")] == ["memory.db"]
 
@@ -128,7 +129,7 @@ def test_the_registrys_entry_names_this_package_and_settings_that_there_are() ->
     """Its form is checked against the registry's schema by `make bundle`; here what the schema cannot know."""
     (package,) = SERVER["packages"]
     assert (package["registryType"], package["identifier"]) == ("pypi", PROJECT["name"])
-    assert SERVER["version"] == package["version"] == PROJECT["version"]
+    assert SERVER["version"] == package["version"] == __version__
     assert len(SERVER["description"]) <= 100  # the schema's limit, at which publishing fails
     environ = {one["name"]: one.get("default", "") for one in package["environmentVariables"]}
     assert set(environ) <= set(map(config.variable, config.settings()))
@@ -147,7 +148,7 @@ def test_the_package_and_the_image_carry_the_mark_by_which_the_registry_knows_it
 
 def test_the_image_is_of_this_version_runs_as_no_root_and_keeps_its_data_in_a_volume() -> None:
     (version,) = re.findall(r'image\.version="([^"]*)"', DOCKERFILE)
-    assert version == PROJECT["version"]
+    assert version == __version__
     (user,) = re.findall(r"^USER (\d+)$", DOCKERFILE, flags=re.MULTILINE)
     assert int(user) > 0
     assert f"--uid {user} " in DOCKERFILE

@@ -19,7 +19,7 @@ NOON = "2026-03-{:02}T12:00:00.000Z"
 @pytest.fixture(params=[False, True], ids=["sqlite", "ephemeral"])
 def both(config: Config, request: pytest.FixtureRequest) -> Config:
     """The same on either store."""
-    return config.model_copy(update={"ephemeral": request.param})
+    return config.replace(ephemeral=request.param)
 
 
 async def add(client: Client, content: str, **fields: Any) -> str:
@@ -209,7 +209,7 @@ async def test_expires_is_a_length_of_time_or_an_iso_date_time(config: Config, c
 
 
 async def test_a_date_without_an_offset_is_one_of_the_configured_zone(config: Config, clock: FakeClock) -> None:
-    async with connected(config.model_copy(update={"timezone": "Asia/Tokyo"}), clock=clock) as client:
+    async with connected(config.replace(timezone="Asia/Tokyo"), clock=clock) as client:
         added = await ok(client, "add_memory", content="Has a guest", expires="2026-04-01")
         assert added["memory"]["expires_at"] == "2026-03-31T15:00:00.000Z"
         clock.advance(hours=4)
@@ -243,7 +243,7 @@ async def test_an_expiry_that_has_passed_or_is_no_time_is_refused(config: Config
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 async def test_an_expiry_beyond_the_year_9999_is_refused_and_harms_nothing(config: Config, zone: str) -> None:
-    async with connected(config.model_copy(update={"timezone": zone})) as client:
+    async with connected(config.replace(timezone=zone)) as client:
         for given in ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59.999999-12:00"):
             assert "expires" in await refused(client, "add_memory", content="Forever", expires=given)
         result = await call(client, "add_memory", content="Forever", expires="9999-12-31T20:00")
@@ -283,7 +283,7 @@ def stored(config: Config) -> int:
 
 
 async def test_a_new_memory_takes_up_to_twenty_expired_ones_away(config: Config, clock: FakeClock) -> None:
-    async with connected(config.model_copy(update={"identity": "argument"}), clock=clock) as client:
+    async with connected(config.replace(identity="argument"), clock=clock) as client:
         await ok(client, "add_memory", user_id="bob", content="Fact", expires="1h")
         own = (await ok(client, "add_memory", user_id="alice", content="Stays"))["memory"]
         for number in range(25):

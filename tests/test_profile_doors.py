@@ -29,13 +29,13 @@ PROMPTS = ["recall", "remember_this_conversation", "review_my_memories", "forget
 
 @pytest.fixture
 def many(config: Config) -> Config:
-    return config.model_copy(update={"identity": "argument"})
+    return config.replace(identity="argument")
 
 
 @pytest.fixture
 def shown(config: Config) -> Config:
     """The configuration whose instructions have a profile."""
-    return config.model_copy(update={"profile": ProfileConfig(in_instructions=True)})
+    return config.replace(profile=ProfileConfig(in_instructions=True))
 
 
 async def filled(config: Config, *more: str) -> None:
@@ -197,9 +197,9 @@ async def test_a_profile_that_somebody_would_have_to_wait_for_is_left_out_of_the
         {"identity": "argument"},
         {"ephemeral": True},
         {"user": "carol"},
-        {"encryption": shown.encryption.model_copy(update={"key_command": "never run this"})},
+        {"encryption": shown.encryption.replace(key_command="never run this")},
     ):
-        assert await brief(shown.model_copy(update=other), room) == ""
+        assert await brief(shown.replace(**other), room) == ""
     with closing(sqlite3.connect(shown.path(), isolation_level=None)) as raw:
         raw.execute("PRAGMA locking_mode = EXCLUSIVE")
         raw.execute("BEGIN EXCLUSIVE")

@@ -29,7 +29,7 @@ ID = re.compile(r"\b0{9}\w{3}\b")
 
 @pytest.fixture
 def many(config: Config) -> Config:
-    return config.model_copy(update={"identity": "argument"})
+    return config.replace(identity="argument")
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def test_the_core_tools_are_listed_in_order_and_fully_described(config: Co
 @pytest.mark.promise("P10")
 @pytest.mark.parametrize("ephemeral", [pytest.param(False, id="sqlite"), pytest.param(True, id="ephemeral")])
 async def test_every_tool_can_be_called(config: Config, mode: Mode, *, ephemeral: bool) -> None:
-    async with connected(config.model_copy(update={"ephemeral": ephemeral}), mode) as client:
+    async with connected(config.replace(ephemeral=ephemeral), mode) as client:
         memory = await add(client, "Lives in Rome")
         replies = {
             "add_memory": await ok(client, "add_memory", content="Has a cat"),
@@ -119,7 +119,7 @@ async def test_every_tool_can_be_called(config: Config, mode: Mode, *, ephemeral
     ],
 )
 async def test_memories_are_one_resource_template(config: Config, mode: Mode, identity: str, template: str) -> None:
-    async with connected(config.model_copy(update={"identity": identity}), mode) as client:
+    async with connected(config.replace(identity=identity), mode) as client:
         templates = (await client.list_resource_templates()).resource_templates
         assert templates[0].uri_template == template
         assert templates[0].description
@@ -255,7 +255,7 @@ async def test_history_names_the_client_of_each_change(config: Config, mode: Mod
 async def test_agent_and_team_of_the_launch_stand_on_what_is_written(
     config: Config, mode: Mode, clock: FakeClock
 ) -> None:
-    launched = config.model_copy(update={"agent": "planner", "team": "ops"})
+    launched = config.replace(agent="planner", team="ops")
     async with connected(config, mode, clock) as client:
         await add(client, "Lives in Rome")
     async with connected(launched, mode, clock) as client:
@@ -366,7 +366,7 @@ async def test_both_forms_of_a_reply_tell_the_same(config: Config, kind: str) ->
 async def test_one_memory_is_shown_with_its_times_to_the_minute_and_their_offset(
     config: Config, mode: Mode, clock: FakeClock
 ) -> None:
-    async with connected(config.model_copy(update={"timezone": "Asia/Kolkata"}), mode, clock) as client:
+    async with connected(config.replace(timezone="Asia/Kolkata"), mode, clock) as client:
         memory = await add(client, "Lives in Rome", pinned=True)
         clock.advance(days=1, hours=7, seconds=90)
         await ok(client, "update_memory", id=memory, metadata={"n": 1})
@@ -423,7 +423,7 @@ async def test_calls_on_one_connection_run_concurrently_and_none_is_lost(
     config: Config, mode: Mode, *, ephemeral: bool
 ) -> None:
     acknowledged: dict[str, str] = {}
-    async with connected(config.model_copy(update={"ephemeral": ephemeral}), mode) as client:
+    async with connected(config.replace(ephemeral=ephemeral), mode) as client:
 
         async def one(number: int) -> None:
             reply = await ok(client, "add_memory", content=f"Fact {number}")

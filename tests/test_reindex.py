@@ -32,7 +32,7 @@ CLOCK = FakeClock()
 
 def changed(config: Config, *, languages: tuple[str, ...] = ("english",), **embedding: Any) -> Config:
     sections = {"search": SearchConfig(languages=languages), "embedding": EmbeddingConfig(**embedding)}
-    return config.model_copy(update=sections)
+    return config.replace(**sections)
 
 
 def by_words(config: Config, *languages: str) -> Config:
@@ -108,7 +108,7 @@ def command(config: Config, *languages: str, **embedding: object) -> tuple[list[
 
 async def test_every_user_finds_words_in_the_new_languages_also_in_former_wordings(config: Config) -> None:
     english, german = by_words(config), by_words(config, *GERMAN)
-    bob = german.model_copy(update={"user": "bob"})
+    bob = german.replace(user="bob")
     async with client_of(english) as client:
         added = await ok(client, "add_memory", content="Zwei Häuser am See")
         await ok(client, "update_memory", id=added["memory"]["id"], content="Drei Häuser am Meer")
@@ -146,7 +146,7 @@ async def test_an_endpoint_gets_texts_of_one_user_at_a_time_in_batches_and_only_
     async with scripted_endpoint() as endpoint:
         wanted = by_endpoint(config, endpoint)
         await remember(by_words(config), "One", "Two", "Three")
-        await remember(by_words(config.model_copy(update={"user": "bob"})), "Four")
+        await remember(by_words(config.replace(user="bob")), "Four")
         assert (await reindexed(wanted)).model == "openai/m"
         sent = [request.body["input"] for request in endpoint.requests]
         assert sent[1:] == [["Three", "Two"], ["One"], ["Four"]]
@@ -159,7 +159,7 @@ async def test_an_endpoint_gets_texts_of_one_user_at_a_time_in_batches_and_only_
 async def test_progress_adds_up_for_words_and_vectors(config: Config) -> None:
     told: list[Progress] = []
     await remember(by_words(config), "One", "Two", "Three")
-    await remember(by_words(config.model_copy(update={"user": "bob"})), "Four")
+    await remember(by_words(config.replace(user="bob")), "Four")
     await reindexed(changed(config, batch=2), told.append)
     for part in ("words", "vectors"):
         assert sum(step.more for step in told if step.part == part) == 4
@@ -173,7 +173,7 @@ async def test_an_endpoint_that_does_not_work_at_all_changes_nothing(config: Con
     async with scripted_endpoint() as endpoint:
         endpoint.embeddings.otherwise = reply
         with pytest.raises(EmbeddingError):
-            await reindexed(by_endpoint(config, endpoint).model_copy(update={"search": SearchConfig(languages=GERMAN)}))
+            await reindexed(by_endpoint(config, endpoint).replace(search=SearchConfig(languages=GERMAN)))
     assert (settings(config), models(config)) == (before, [("builtin/1", 1)])
 
 
@@ -197,7 +197,7 @@ async def test_an_endpoint_that_fails_part_way_keeps_what_was_done_and_the_next_
             assert await answers(client, "Haus") == ["Vier Häuser"]
         assert UNFINISHED in caplog.text
         endpoint.requests.clear()
-        await reindexed(wanted.model_copy(update={"search": SearchConfig(languages=GERMAN)}))
+        await reindexed(wanted.replace(search=SearchConfig(languages=GERMAN)))
         assert [request.body["input"] for request in endpoint.requests[1:]] == [["Two", "One"]]
     assert (models(config), settings(config)["index_version"]) == ([("openai/m", 4)], "1")
 
@@ -280,7 +280,7 @@ async def test_what_is_rewritten_during_a_batch_is_found_as_it_is_then(config: C
             for _ in range(5):
                 await store.users()  # the reader answers in turn: by now the batch has been read
             [memory] = (await store.page("alice", Filter(now=NOW), None, 9)).memories
-            reworded = memory.model_copy(update={"content": "Ein Turm", "version": 2})
+            reworded = memory.replace(content="Ein Turm", version=2)
             await turn.record(a_change(id=CLOCK.new_id()), [Step(operation="update", memory=reworded)])
         assert holding.memories == 1
     check(config)
@@ -294,15 +294,15 @@ async def test_of_two_reindexes_with_different_settings_the_first_gives_way(conf
         open_store(by_words(config), CLOCK) as first,
         open_store(by_words(config), CLOCK) as second,
     ):
-        german = first.settings.model_copy(update={"languages": GERMAN, "reindexing": True})
+        german = first.settings.replace(languages=GERMAN, reindexing=True)
         await first.set_settings(german)
         with pytest.raises(StoreUnavailable, match=RESTART):
-            await second.set_settings(german.model_copy(update={"languages": ("french",)}))
+            await second.set_settings(german.replace(languages=("french",)))
         await reindexed(by_words(config, "french"))
         with pytest.raises(StoreUnavailable, match=RESTART):
             await first.reindex("alice", range(1, 9), 0)
         with pytest.raises(StoreUnavailable, match=RESTART):
-            await first.set_settings(german.model_copy(update={"reindexing": False}))
+            await first.set_settings(german.replace(reindexing=False))
     assert settings(config) == {"index_version": "1", "search_languages": "french", "embedding_model": ""}
 
 
@@ -316,7 +316,7 @@ async def fill(config: Config, count: int) -> None:
         towers = [
             Step(
                 operation="update",
-                memory=house.model_copy(update={"content": f"Turm der {house.content}", "version": 2}),
+                memory=house.replace(content=f"Turm der {house.content}", version=2),
                 supersedes=house,
             )
             for house in stored[::10]

@@ -29,7 +29,7 @@ MONTH = RetentionConfig(revisions_days=30, deleted_days=30)
 @pytest.fixture(params=[False, True], ids=["sqlite", "ephemeral"])
 def both(config: Config, request: pytest.FixtureRequest) -> Config:
     """The same on either store."""
-    return config.model_copy(update={"ephemeral": request.param})
+    return config.replace(ephemeral=request.param)
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ class Hurried(FakeClock):
 
 async def test_a_server_sweeps_in_the_background_and_another_one_drops_what_is_gone(config: Config) -> None:
     clock = Hurried()
-    swept = config.model_copy(update={"retention": MONTH})
+    swept = config.replace(retention=MONTH)
     async with connected(config, clock=clock) as other:
         kept = await ok(other, "add_memory", content="Drinks green tea")
         gone = await ok(other, "add_memory", content="Drinks black tea")

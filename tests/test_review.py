@@ -23,7 +23,7 @@ PROPOSED = ("Likes tea", "Spielt Schach", "住在东京")
 @pytest.fixture
 async def ids(config: Config) -> list[str]:
     """Three memories of alice's that wait, one of bob's, and one that counts."""
-    waits = config.model_copy(update={"approval": ApprovalConfig(mode="all")})
+    waits = config.replace(approval=ApprovalConfig(mode="all"))
     async with open_app(waits, SystemClock()) as app:
         service, agent = await app.service(), Origin(tool="add_memory", agent="planner", source="chat")
         added = [await service.add("alice", Fields(content=one, topics=["t"]), agent) for one in PROPOSED]

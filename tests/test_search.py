@@ -287,7 +287,7 @@ async def explained(config: Config, *queries: str, clock: FakeClock | None = Non
 
 def changed(config: Config, *, provider: Any = "builtin", **search: Any) -> Config:
     sections = {"search": SearchConfig(**search), "embedding": EmbeddingConfig(provider=provider)}
-    return config.model_copy(update=sections)
+    return config.replace(**sections)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -378,7 +378,7 @@ async def test_no_other_word_is_searched_where_the_word_itself_is_known(config: 
 async def test_a_near_word_of_another_user_or_of_a_memory_that_is_gone_is_never_told(
     config: Config, clock: FakeClock
 ) -> None:
-    bob = config.model_copy(update={"user": "bob"})
+    bob = config.replace(user="bob")
     async with connected(config, clock=clock) as alice, connected(bob, clock=clock) as other:
         await remember(other, "Travels to Zanzibar")
         [deleted] = await remember(alice, "Travels to Mozambique")
@@ -578,7 +578,7 @@ async def test_a_memory_that_is_found_is_found_with_every_filter_that_keeps_it(
 async def test_a_filter_by_agent_finds_what_that_agent_wrote(config: Config, clock: FakeClock) -> None:
     async with connected(config, clock=clock) as client:
         await remember(client, *(f"{content} and likes tea" for content in BACKGROUND))
-    async with connected(config.model_copy(update={"agent": "planner"}), clock=clock) as client:
+    async with connected(config.replace(agent="planner"), clock=clock) as client:
         [own] = await remember(client, "Some tea is in the cupboard of the kitchen, behind the sugar and the flour")
         found = await ok(client, "search_memories", query="tea", agent="planner", limit=1)
     assert [hit["id"] for hit in found["hits"]] == [own]

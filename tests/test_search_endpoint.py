@@ -11,11 +11,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 from mcp import Client
-from pydantic import SecretStr
 
 from mcp_memory.app import open_app, open_store
 from mcp_memory.config import Config
-from mcp_memory.sections import EmbeddingConfig
+from mcp_memory.sections import EmbeddingConfig, Secret
 from mcp_memory.testing import (
     Altered,
     Closed,
@@ -49,8 +48,14 @@ def loaded() -> None:
 
 def served_by(config: Config, base_url: str, **embedding: Any) -> Config:
     """`config` with a model of that endpoint."""
-    given = {"provider": "openai", "model": "m", "base_url": base_url, "timeout": TIMEOUT, "api_key": SecretStr(KEY)}
-    return config.model_copy(update={"embedding": EmbeddingConfig.model_validate(given | embedding)})
+    given: dict[str, Any] = {
+        "provider": "openai",
+        "model": "m",
+        "base_url": base_url,
+        "timeout": TIMEOUT,
+        "api_key": Secret(KEY),
+    }
+    return config.replace(embedding=EmbeddingConfig(**(given | embedding)))
 
 
 def client_of(config: Config, mode: Mode = "auto") -> AbstractAsyncContextManager[Client]:
@@ -307,7 +312,7 @@ async def test_a_file_with_the_table_of_the_package_is_never_sent_to_an_endpoint
 async def test_a_file_of_an_endpoint_is_searched_by_words_where_none_is_configured_and_completed_later(
     config: Config, caplog: pytest.LogCaptureFixture, provider: Any, warned: int
 ) -> None:
-    without = config.model_copy(update={"embedding": EmbeddingConfig(provider=provider)})
+    without = config.replace(embedding=EmbeddingConfig(provider=provider))
     async with scripted_endpoint() as endpoint:
         async with client_of(served_by(config, endpoint.base_url)) as client:
             await ok(client, "add_memory", content="Likes green tea")

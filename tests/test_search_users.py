@@ -124,8 +124,8 @@ async def test_hits_and_scores_are_the_same_alone_and_among_twenty_other_users(
         await live(app, {user: lives[user]})
     embedding = EmbeddingConfig(provider=provider)
     async with (
-        open_app(crowded.model_copy(update={"embedding": embedding}), FakeClock()) as many,
-        open_app(config.model_copy(update={"embedding": embedding}), FakeClock()) as one,
+        open_app(crowded.replace(embedding=embedding), FakeClock()) as many,
+        open_app(config.replace(embedding=embedding), FakeClock()) as one,
     ):
         for query in QUERIES:
             for arguments in ({}, {"limit": 30, "min_score": 0}, {"limit": 2, "include_past": True}):
@@ -141,7 +141,7 @@ async def test_a_cache_too_small_for_all_users_gives_the_same_results(
     town: tuple[Config, dict[str, list[str]]],
 ) -> None:
     config, lives = town
-    small = config.model_copy(update={"search": SearchConfig(cache_mb=1)})
+    small = config.replace(search=SearchConfig(cache_mb=1))
     async with open_app(config, FakeClock()) as app, open_app(small, FakeClock()) as tight:
         service, bounded = await app.service(), await tight.service()
         for query in QUERIES[:3]:

@@ -86,7 +86,7 @@ def changed(before: dict[str, Any], differing: dict[str, Any]) -> dict[str, Any]
 
 
 async def test_an_update_sets_what_is_given_and_nothing_else(config: Config, clock: FakeClock) -> None:
-    async with connected(config.model_copy(update={"identity": "argument"}), clock=clock) as client:
+    async with connected(config.replace(identity="argument"), clock=clock) as client:
         before = {case: (await ok(client, "add_memory", user_id=case, **FULL))["memory"] for case in UPDATES}
         clock.advance(hours=1)
         for case, (fields, differing, names) in UPDATES.items():
@@ -301,7 +301,7 @@ LIMITS: list[tuple[str, Any, Any, str]] = [
 
 
 async def test_limits_hold_for_add_and_update(config: Config) -> None:
-    async with connected(config.model_copy(update={"identity": "argument"})) as client:
+    async with connected(config.replace(identity="argument")) as client:
         for number, (name, fits, too_much, said) in enumerate(LIMITS):
             user = {"user_id": f"case {number}"}
             added = await ok(client, "add_memory", **user, **({"content": "Something"} | {name: fits}))
@@ -407,7 +407,7 @@ async def test_pages_hold_everything_once_while_others_write(config: Config, mod
 
 
 async def test_a_cursor_of_another_list_is_told_to_start_again(config: Config) -> None:
-    named = config.model_copy(update={"identity": "argument", "agent": "planner"})
+    named = config.replace(identity="argument", agent="planner")
     async with connected(named) as client:
         for user in ("alice", "bob"):
             for number in range(3):
@@ -444,7 +444,7 @@ async def test_a_filter_means_any_of_its_topics_and_the_total_counts_it(config: 
 
 
 async def test_an_agent_is_recorded_and_filters_but_hides_nothing(config: Config, clock: FakeClock) -> None:
-    async with connected(config.model_copy(update={"agent": "planner"}), clock=clock) as client:
+    async with connected(config.replace(agent="planner"), clock=clock) as client:
         added = (await ok(client, "add_memory", content="Plans trips"))["memory"]
         assert added["agent"] == "planner"
     async with connected(config, clock=clock) as client:
@@ -461,7 +461,7 @@ async def test_an_agent_is_recorded_and_filters_but_hides_nothing(config: Config
 
 @pytest.mark.promise("P5")
 async def test_a_limit_above_100_is_lowered_and_said_in_both_forms(config: Config) -> None:
-    async with connected(config.model_copy(update={"ephemeral": True})) as client:
+    async with connected(config.replace(ephemeral=True)) as client:
         for number in range(101):
             await ok(client, "add_memory", content=f"Fact {number}")
         for tool, query in (("list_memories", {}), ("search_memories", {"query": "fact"})):
@@ -521,7 +521,7 @@ async def test_a_newer_statement_behind_the_limit_takes_the_place_of_the_older(
     newer = f"As of 14 March 2026, and no longer only on Fridays in May, {fact}"
     sold = ("pots, cups", "cakes, biscuits", "blends, samples", "spoons, trays", "books, cards", "honey, milk")
     others = [f"Bob's favourite tea shop sells {things}" for things in sold]
-    configured = config.model_copy(update={"embedding": EmbeddingConfig(provider=provider)})
+    configured = config.replace(embedding=EmbeddingConfig(provider=provider))
     async with connected(configured, clock=clock) as client:
         for content in (fact, *(others if provider == "builtin" else ()), newer):
             await ok(client, "add_memory", content=content)

@@ -23,13 +23,13 @@ FACTS = ("Lives in Rome", "Has a cat", "妹は東京で働いています")
 
 @pytest.fixture
 def managed(config: Config) -> Config:
-    return config.model_copy(update={"tools": ("core", "manage")})
+    return config.replace(tools=("core", "manage"))
 
 
 @pytest.fixture(params=[False, True], ids=["sqlite", "ephemeral"])
 def both(managed: Config, request: pytest.FixtureRequest) -> Config:
     """The same on either store."""
-    return managed.model_copy(update={"ephemeral": request.param})
+    return managed.replace(ephemeral=request.param)
 
 
 class Person:
@@ -181,7 +181,7 @@ async def test_a_change_whose_revisions_are_gone_says_so(managed: Config) -> Non
 
 @pytest.mark.promise("P1")
 async def test_another_users_changes_are_never_seen_and_never_cleared(both: Config, mode: Mode) -> None:
-    many = both.model_copy(update={"identity": "argument"})
+    many = both.replace(identity="argument")
     async with connected(many, mode) as client:
         added = await ok(client, "add_memory", user_id="alice", content="Has a secret")
         await ok(client, "add_memory", user_id="bob", content="Likes tea")
@@ -304,7 +304,7 @@ async def test_undo_of_a_clear_brings_every_row_back_as_it_was(managed: Config, 
         with closing(sqlite3.connect(managed.path())) as file:
             return file.execute(f"SELECT {columns} FROM memories ORDER BY row_id").fetchall()
 
-    async with connected(managed.model_copy(update={"agent": "planner"}), "auto", clock) as client:
+    async with connected(managed.replace(agent="planner"), "auto", clock) as client:
         for number in range(300):
             await remember(client, f"Fact {number} 👨‍👩‍👧 wohnt in Köln", **full | {"key": f"k{number}"})
         await remember(client, "Expires soon", expires="1h")

@@ -225,7 +225,7 @@ async def test_a_text_that_is_here_and_a_key_with_another_text_stay_as_they_are(
     batch = await read(service, records)
     would = await service.transfer.preview(USER, batch)
     done = await service.transfer.bring(USER, batch, ORIGIN, lambda _: None)
-    assert done.model_copy(update={"change_id": None}) == would
+    assert done.replace(change_id=None) == would
     assert [(one.place, one.id) for one in done.exists][:1] == [("line 1", known.memory.id)]
     assert [one.place for one in done.exists] == ["line 1", "line 5"]
     assert [(one.place, one.key) for one in done.conflicts] == [("line 2", "home"), ("line 4", "new")]

@@ -38,7 +38,7 @@ HOUR_LATER = "2026-03-01T13:00:00.000Z"
 @pytest.fixture(params=[False, True], ids=["sqlite", "ephemeral"])
 def both(config: Config, request: pytest.FixtureRequest) -> Config:
     """The same on either store: `undo` is where they could most easily differ."""
-    return config.model_copy(update={"ephemeral": request.param})
+    return config.replace(ephemeral=request.param)
 
 
 @asynccontextmanager
@@ -382,7 +382,7 @@ async def test_the_version_goes_up_whatever_is_undone(config: Config, clock: Fak
 
 
 async def test_the_change_of_another_user_is_not_found(config: Config) -> None:
-    async with connected(config.model_copy(update={"identity": "argument"})) as client:
+    async with connected(config.replace(identity="argument")) as client:
         added = await ok(client, "add_memory", user_id="alice", content="Lives in Rome")
         message = await refused(client, "undo", user_id="bob", change_id=added["change_id"])
         assert message == (await refused(client, "undo", user_id="bob", change_id="nosuchchange")).replace(

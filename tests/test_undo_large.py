@@ -86,7 +86,7 @@ async def held(store: Store, clock: FakeClock) -> list[Memory]:
 
 
 def restored(memory: Memory, seq: int, now: int) -> Memory:
-    return memory.model_copy(update={"version": memory.version + 2, "updated_at": now, "seq": seq})
+    return memory.replace(version=memory.version + 2, updated_at=now, seq=seq)
 
 
 async def test_undo_of_a_large_clear_restores_all_exactly_and_asks_in_portions(

@@ -21,8 +21,8 @@ from mcp_memory.clients.files import Change, Plan, carry_out, copy_of
 from mcp_memory.clients.probe import Attempt
 from mcp_memory.config import Config, load, variable
 from mcp_memory.errors import ConfigError, InvalidInput
-from mcp_memory.models import Value
 from mcp_memory.sections import nearest
+from mcp_memory.values import Value
 
 _NAMES: Final = {client.name: client for client in CLIENTS}
 _CACHES: Final = frozenset({"archive-v0", ".cache", "Caches"})

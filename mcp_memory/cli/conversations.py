@@ -17,7 +17,8 @@ from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.extraction import transcripts
 from mcp_memory.extraction.extractor import Tell
-from mcp_memory.models import Origin, Value
+from mcp_memory.models import Origin
+from mcp_memory.values import Value
 from mcp_memory.views import data, lines
 
 
@@ -55,7 +56,7 @@ def extract_command(
     ChatGPT.
     """
     configured = loaded(file, user=user, database=database)
-    extract(configured, Wanted.model_validate(wanted | {"transcript": read(transcript)}))
+    extract(configured, Wanted.checked(wanted | {"transcript": read(transcript)}))
 
 
 def read(source: BinaryIO) -> str:
@@ -98,7 +99,7 @@ async def extracted(config: Config, wanted: Wanted, tell: Tell = say_nothing) ->
     """
     async with open_app(config) as app:
         messages = transcripts.parse(wanted.transcript, app.zone, wanted.format)
-        by = Origin(**origin("extract").model_dump())  # a model decides, no person: what approval says of that holds
+        by = Origin(**origin("extract").fields())  # a model decides, no person: what approval says of that holds
         extractor = await app.extractor()
         done = await extractor.by_model(config.user, messages, by, tell, dry_run=wanted.dry_run)
         return json.dumps(data.extracted(done)) if wanted.as_json else lines.extracted(done, app.zone)

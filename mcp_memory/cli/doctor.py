@@ -27,12 +27,12 @@ from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError
 from mcp_memory.keys import Key
 from mcp_memory.llm.openai import OpenAIModel
-from mcp_memory.models import Value
 from mcp_memory.sections import EncryptionConfig
 from mcp_memory.service import health
 from mcp_memory.store.base import FileSettings
 from mcp_memory.store.sqlite.inspection import inspect
 from mcp_memory.store.sqlite.repair import repair
+from mcp_memory.values import Value
 
 _OLDEST_SQLITE: Final = (3, 40)
 _LLM_PATIENCE: Final = 20.0
@@ -63,7 +63,7 @@ def doctor_command(ctx: click.Context, **wish: object) -> None:
 
     Starts what the clients' configurations name, as they would. Ends with 1 if something failed.
     """
-    ctx.exit(doctor(Wish.model_validate(wish), environment()))
+    ctx.exit(doctor(Wish.checked(wish), environment()))
 
 
 def doctor(wish: Wish, environ: Mapping[str, str]) -> int:
@@ -177,7 +177,7 @@ async def _endpoints(loaded: Config, late: dict[str, list[Check]]) -> None:
         if embedder is not None:
             stack.push_async_callback(embedder.aclose)
         patience = min(loaded.llm.timeout, _LLM_PATIENCE)
-        briefly = loaded.llm.model_copy(update={"timeout": patience, "max_retries": 0})
+        briefly = loaded.llm.replace(timeout=patience, max_retries=0)
         model = OpenAIModel(briefly) if loaded.llm.model else None
         if model is not None:
             stack.push_async_callback(model.aclose)
@@ -230,4 +230,4 @@ def _line(check: Check) -> str:
 
 
 def _plain(check: Check) -> dict[str, str]:
-    return {name: value for name, value in check.model_dump().items() if value}
+    return {name: value for name, value in check.fields().items() if value}

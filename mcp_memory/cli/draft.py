@@ -34,7 +34,7 @@ def changed_fields(before: str, after: str) -> Fields | None:
     """
     was, now = _read(before), _read(after)
     changed = {name: value for name, value in now.items() if value != was[name]}
-    return Fields.model_validate({name: _value(name, said) for name, said in changed.items()}) if changed else None
+    return Fields.checked({name: _value(name, said) for name, said in changed.items()}) if changed else None
 
 
 def text_of(given: bytes, source: str) -> str:

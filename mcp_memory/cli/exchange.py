@@ -18,13 +18,13 @@ from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import origin
 from mcp_memory.config import Config
 from mcp_memory.errors import ConfigError, EmbeddingError, InvalidInput
-from mcp_memory.models import Value
 from mcp_memory.service import MemoryService
 from mcp_memory.service.transfer import Imported, Leaving
 from mcp_memory.text.amounts import counted
 from mcp_memory.text.cleanup import escaped
 from mcp_memory.transfer import sources, writers
 from mcp_memory.transfer.files import written
+from mcp_memory.values import Value
 
 _SUFFIXES: Final[dict[str, writers.Form]] = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".csv": "csv"}
 _SHOWN: Final = 20
@@ -70,7 +70,7 @@ def export(config: Config, wish: Leave) -> None:
     """
     prepare(config)
     if wish.target == Path("-"):
-        wish = wish.model_copy(update={"target": None})
+        wish = wish.replace(target=None)
     if wish.target is not None and wish.target.resolve() == config.path().resolve():
         raise InvalidInput(f"{wish.target} is the database itself; name another file")
     named = _SUFFIXES.get(wish.target.suffix.lower(), "jsonl") if wish.target else "jsonl"

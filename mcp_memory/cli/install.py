@@ -30,7 +30,7 @@ def install(ctx: click.Context, **wish: object) -> None:
     goose. Everything else in the file stays as it is, and a copy of it is kept beside it. Ends with 1 if the server
     does not answer.
     """
-    ctx.exit(connecting.install(connecting.Wish.model_validate(wish), os.environ))
+    ctx.exit(connecting.install(connecting.Wish.checked(wish), os.environ))
 
 
 @click.command()
@@ -40,7 +40,7 @@ def install(ctx: click.Context, **wish: object) -> None:
 @_DRY
 def uninstall(**wish: object) -> None:
     """Take this server out of CLIENT again, with its guidance and hooks. The memories stay."""
-    connecting.uninstall(connecting.Wish.model_validate(wish), os.environ)
+    connecting.uninstall(connecting.Wish.checked(wish), os.environ)
 
 
 @click.command(epilog=EPILOG)
@@ -48,4 +48,4 @@ def uninstall(**wish: object) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def clients(**wish: object) -> None:
     """List the clients, what connects them, and which version answers there."""
-    connecting.clients(connecting.Look.model_validate(wish), os.environ)
+    connecting.clients(connecting.Look.checked(wish), os.environ)

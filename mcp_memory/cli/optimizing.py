@@ -12,7 +12,7 @@ from mcp_memory.app import open_app
 from mcp_memory.cli.memories import prepare
 from mcp_memory.cli.options import EPILOG, loaded, origin, settings
 from mcp_memory.config import Config
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 from mcp_memory.views import optimized
 
 Strategy = Literal["deduplicate", "summarize", "expire"]
@@ -43,7 +43,7 @@ def optimize_command(file: Path | None, user: str | None, database: str | None, 
     summarize has the configured model merge related memories; without one it shows what would be asked.
     """
     configured = loaded(file, user=user, database=database)
-    optimize(configured, Wish.model_validate(wish))
+    optimize(configured, Wish.checked(wish))
 
 
 def optimize(config: Config, wish: Wish) -> None:

@@ -18,10 +18,11 @@ from mcp_memory.cli.options import EPILOG, listed, loaded, settings
 from mcp_memory.cli.output import JSON, Answer, answer
 from mcp_memory.config import Config
 from mcp_memory.errors import NotFound
-from mcp_memory.models import LABEL, Page, Value
+from mcp_memory.models import LABEL, Page
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Got, Listed
 from mcp_memory.text.notes import CLOSING, OPENING
+from mcp_memory.values import Value
 from mcp_memory.views import data, lines, overview, timeline
 
 
@@ -61,7 +62,7 @@ def search(
 ) -> None:
     """Print the memories that answer QUERY best."""
     config = loaded(file, user=user, database=database)
-    wanted = Asked.model_validate(asked | {"query": query, "topics": tuple(filter(None, listed(topics)))})
+    wanted = Asked.checked(asked | {"query": query, "topics": tuple(filter(None, listed(topics)))})
 
     async def ask(service: MemoryService, zone: tzinfo | None) -> Answer:
         found = await service.search(

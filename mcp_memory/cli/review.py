@@ -18,10 +18,11 @@ from mcp_memory.clock import zone_named
 from mcp_memory.config import Config
 from mcp_memory.errors import InvalidInput, McpMemoryError
 from mcp_memory.guard import Fields
-from mcp_memory.models import Memory, Value
+from mcp_memory.models import Memory
 from mcp_memory.service.approval import Approvals
 from mcp_memory.service.outcomes import Decided, Listed
 from mcp_memory.text.amounts import counted
+from mcp_memory.values import Value
 from mcp_memory.views import approval
 
 _Result = TypeVar("_Result")
@@ -57,7 +58,7 @@ def review(file: Path | None, user: str | None, database: str | None, **wish: ob
 
     Which ones wait says [approval] mode. What is decided is a change, which undo takes back.
     """
-    wanted = Wish.model_validate(wish)
+    wanted = Wish.checked(wish)
     named = wanted.deed in {"accept", "refuse"}
     if named != bool(wanted.memory_ids):
         raise InvalidInput("ids belong to --accept or --refuse, and these need some: mcp-memory review --accept ID ...")

@@ -36,7 +36,7 @@ def export(file: Path | None, user: str | None, database: str | None, **wish: ob
     here; for the whole file with all its users, backup there and restore-backup here.
     """
     configured = loaded(file, user=user, database=database)
-    exchange.export(configured, exchange.Leave.model_validate(wish))
+    exchange.export(configured, exchange.Leave.checked(wish))
 
 
 @click.command("import", epilog=EPILOG)
@@ -71,7 +71,7 @@ def import_(
     database or export of mcp-memory-service, or a CSV table. Which it is shows in what it holds.
     """
     configured = loaded(file, user=user, database=database)
-    ctx.exit(exchange.bring(configured, exchange.Bring.model_validate(wish | {"mapping": _mapping(mapped)})))
+    ctx.exit(exchange.bring(configured, exchange.Bring.checked(wish | {"mapping": _mapping(mapped)})))
 
 
 def _mapping(mapped: tuple[str, ...]) -> dict[str, str]:

@@ -73,7 +73,7 @@ def add(
     config = loaded(file, user=user, database=database)
     begin(config)
     content = text_of(sys.stdin.buffer.read(), "standard input") if text == "-" else text
-    fields = Fields.model_validate(given | {"content": content})
+    fields = Fields.checked(given | {"content": content})
 
     async def do(service: MemoryService, zone: tzinfo | None) -> Answer:
         added = await service.add(config.user, fields, origin("add"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 Platform = Literal["linux", "darwin", "win32"]
 
@@ -134,7 +134,7 @@ class Folders(Value):
 
     def filled(self, template: str) -> Path:
         """The path that `template` stands for."""
-        return Path(template.format(**self.model_dump()))
+        return Path(template.format(**self.fields()))
 
 
 def folders(platform: str, home: Path, project: Path, environ: Mapping[str, str]) -> Folders:

@@ -8,7 +8,7 @@ from mcp_memory.clients import formats
 from mcp_memory.clients.base import Client, Folders, KeyPath, Place
 from mcp_memory.clients.entries import Entry, found_in
 from mcp_memory.clients.files import Change, changed, taken_back
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 _SERVE: Final = "serve"
 
@@ -67,7 +67,7 @@ class Connection(Value):
             ValueError: it is broken.
         """
         whole = formats.parse(self.client.format, text)
-        place = self.place.model_copy(update={"keys": (self._keys,)})
+        place = self.place.replace(keys=(self._keys,))
         return list(found_in(whole, self.client, place, self.file, self.folders, {}))
 
     @property

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, Final, cast
 
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from mcp_memory.clients import formats
 from mcp_memory.clients.base import Client, Folders, Format, KeyPath, Place
 from mcp_memory.errors import ConfigError
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 _NAME: Final = re.compile(r"mcp[-_]memory(\.exe|\.cmd)?", re.IGNORECASE)
 _PACKAGE: Final = re.compile(r"mcp[-_]memory(\[[\w,-]*\])?([@=<>~!][^/\\]*)?", re.IGNORECASE)
@@ -114,7 +114,7 @@ def _server(client: Client, table: object) -> _Server | None:
     command, *args = client.shape.words(fields)
     given = {"command": command, "args": args, "env": fields.get(client.shape.env), "cwd": fields.get("cwd")}
     try:
-        return _Server.model_validate({key: value for key, value in given.items() if value is not None})
+        return _Server.checked({key: value for key, value in given.items() if value is not None})
     except ValidationError:
         return None
 

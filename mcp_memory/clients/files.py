@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mcp_memory.errors import ConfigError
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 Edit = Callable[[str], str]
 """The text of a file, empty where there is none, and what becomes of it; empty for no file any more.

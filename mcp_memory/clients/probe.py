@@ -18,7 +18,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_memory.errors import ConfigError
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 _PATIENCE: Final = 20.0
 """Seconds for the start and one call; a cold disk takes a few."""

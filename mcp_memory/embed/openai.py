@@ -4,13 +4,14 @@ Nothing is imported and nothing is sent before the first text. Whatever goes wro
 repeats nothing of the key, of the texts, or of what the server wrote: that may quote both.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from pydantic import BaseModel, ConfigDict, ValidationError
+from msgspec import Struct, convert
 
 from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import EmbeddingError
@@ -156,16 +157,14 @@ class _Pauses:
         self._latest = None
 
 
-class _Item(BaseModel):
+class _Item(Struct):
     """One vector; Gemini leaves out an `index` of 0, other servers every one."""
-
-    model_config = ConfigDict(strict=True, defer_build=True)
 
     embedding: list[float]
     index: int | None = None
 
 
-class _Answer(BaseModel, defer_build=True):
+class _Answer(Struct):
     data: list[_Item]
 
 
@@ -174,8 +173,8 @@ def _matrix(content: bytes, asked: int) -> "Matrix":
     import numpy as np
 
     try:
-        items = _Answer.model_validate_json(content).data
-    except ValidationError:
+        items = convert(json.loads(content), _Answer).data  # msgspec reads no NaN, which some servers send
+    except (ValueError, RecursionError):
         raise Fault("what it answers is no list of embeddings", API) from None
     if len(items) != asked:
         raise Fault(f"{len(items)} vectors came for {asked} texts", _BATCH)

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mcp_memory.extraction.conversation import Message
-from mcp_memory.models import Value
 from mcp_memory.text.patterns import Pattern
 from mcp_memory.text.tokens import estimate
+from mcp_memory.values import Value
 
 MIN_TOKENS: Final = 600
 """With fewer, a name of 100 signs that nobody tokenizes well would leave no room for what it says."""
@@ -96,7 +96,7 @@ def _parts(message: Message, tokens: int) -> Iterator[_Priced]:
     overhead = _overhead(message)
     for content, price in _split(message.content, tokens - overhead):
         whole = len(content) == len(message.content)
-        part = message if whole else message.model_copy(update={"content": content})
+        part = message if whole else message.replace(content=content)
         yield _Priced(part, overhead + price)
 
 
@@ -148,7 +148,7 @@ def _end(message: Message, tokens: int) -> _Priced:
     size = min(len(message.content), room * _MAX_LETTERS)
     while (price := estimate(tail := _from_border(message.content[-size:]))) > room:
         size = max(1, int(size * room / price * _MARGIN))
-    return _Priced(message.model_copy(update={"content": tail}), _overhead(message) + price)
+    return _Priced(message.replace(content=tail), _overhead(message) + price)
 
 
 def _from_border(text: str) -> str:

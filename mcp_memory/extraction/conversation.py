@@ -13,7 +13,7 @@ from mcp_memory.clock import DAY
 from mcp_memory.errors import InvalidInput
 from mcp_memory.extraction.recalled import without_recalled
 from mcp_memory.extraction.speakers import turns
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 MAX_MESSAGES: Final = 10_000
 MAX_CHARACTERS: Final = 4_000_000

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from msgspec import ValidationError
 
 from mcp_memory import guard
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import AddOperation, DeleteOperation, NoOperation, Operation, UpdateOperation
 from mcp_memory.service.outcomes import Skipped
+from mcp_memory.values import Value, misfit
 
 MAX_OPERATIONS: Final = 25
 """So many operations count for one chunk; more say that something is wrong with what decided them."""
@@ -62,10 +63,8 @@ GIVEN_SCHEMA: Final[Mapping[str, Any]] = {
 """The same as a caller gives it."""
 
 
-class _Decided(BaseModel):
+class _Decided(Value, forbid_unknown_fields=False):
     """One operation, before its id is looked up. Unknown fields are no harm: models add remarks."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     op: Literal["add", "update", "delete", "none"]
     id: int | str | None = None
@@ -105,11 +104,10 @@ def decided(
     left = [_unread(one, f"only {MAX_OPERATIONS} operations count at once") for one in given[MAX_OPERATIONS:]]
     for one in given[:MAX_OPERATIONS]:
         try:
-            operations.append(_operation(_Decided.model_validate(one), memory_of))
+            operations.append(_operation(_Decided.checked(one), memory_of))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            left.append(_unread(one, f"{place}: {first['msg']}" if place else "is no object with an op"))
+            place, why = misfit(error)
+            left.append(_unread(one, f"{place}: {why}" if place else f"is no object with an op: {why}"))
         except InvalidInput as error:
             left.append(_unread(one, str(error)))
     meant = Counter(one.id for one in operations if isinstance(one, UpdateOperation | DeleteOperation))

@@ -15,6 +15,9 @@ from mcp_memory.service.outcomes import Skipped
 NEW: Final = "new "
 """What a memory that is only planned is called: `new 3` is the third one."""
 
+_OF_UPDATES: Final = {"op", "id", "if_version"}
+"""What an update has beyond the fields of a memory."""
+
 
 class Known(NamedTuple):
     """A memory that a decision has in view; `name` is its id, or that of one that is only planned."""
@@ -76,9 +79,9 @@ class Draft:
 
 def _merged(former: Operation | None, update: UpdateOperation) -> Operation:
     """`update` on top of what was planned for the same memory."""
-    given = update.model_dump(exclude_none=True, exclude={"op", "id", "if_version"})
+    given = {name: value for name, value in update.fields().items() if value is not None and name not in _OF_UPDATES}
     match former:
         case AddOperation() | UpdateOperation():
-            return former.model_copy(update=given)
+            return former.replace(**given)
         case _:
             return update

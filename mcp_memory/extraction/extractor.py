@@ -12,11 +12,12 @@ from mcp_memory.extraction.conversation import Message
 from mcp_memory.extraction.decision import SCHEMA, decided, listed
 from mcp_memory.extraction.draft import NEW, Draft, Known
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
-from mcp_memory.models import LABEL, Memory, Origin, Value
+from mcp_memory.models import LABEL, Memory, Origin
 from mcp_memory.sections import ExtractionConfig
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Applied
 from mcp_memory.text.notes import block, shown, told
+from mcp_memory.values import Value
 
 Way = Literal["model", "sampling", "caller"]
 Tell = Callable[[int, int], Awaitable[None]]
@@ -167,9 +168,9 @@ class Extractor:
 
     async def _finish(self, user: str, draft: Draft, origin: Origin, way: Way, *, dry_run: bool) -> Extracted:
         template = WORKSHEET if way == "caller" else PROMPT
-        origin = origin.model_copy(update={"source": prompts.source(template)})
+        origin = origin.replace(source=prompts.source(template))
         applied = await self._service.apply(user, draft.operations(), origin, dry_run=dry_run)
-        applied = applied.model_copy(update={"skipped": (*draft.skipped, *applied.skipped)})
+        applied = applied.replace(skipped=(*draft.skipped, *applied.skipped))
         return Extracted(applied=applied, way=way, dry_run=dry_run)
 
     async def _request(self, user: str, chunk: Chunk, draft: Draft) -> Request:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from msgspec import ValidationError
 
 from mcp_memory import guard, prompts
 from mcp_memory.errors import InvalidInput, ModelError
 from mcp_memory.extraction.decision import listed
 from mcp_memory.llm.base import ChatMessage, ChatModel, json_in
-from mcp_memory.models import LABEL, LeftOut, Memory, Origin, Value
+from mcp_memory.models import LABEL, LeftOut, Memory, Origin
 from mcp_memory.service import MemoryService
 from mcp_memory.service.outcomes import Lookalike, Merging, Optimized, Skipped
 from mcp_memory.text.credentials import credential
@@ -23,6 +23,7 @@ from mcp_memory.text.notes import block, told
 from mcp_memory.text.patterns import Pattern
 from mcp_memory.text.tokens import estimate
 from mcp_memory.text.wording import CALENDAR, FACTS, NEGATIONS, Wording, alike, kind_of
+from mcp_memory.values import Value
 
 Tell = Callable[[int, int], Awaitable[None]]
 """Told before each group: how many are done, and how many there are."""
@@ -100,7 +101,7 @@ class Summarizer:
             await tell(number, len(found.groups))
             await self._decide(self.model, group, decided)
         await tell(len(found.groups), len(found.groups))
-        origin = origin.model_copy(update={"source": prompts.source(PROMPT)})
+        origin = origin.replace(source=prompts.source(PROMPT))
         return await self._optimizer.merge(user, decided.merges, found, decided.skipped, origin, dry_run=dry_run)
 
     async def worksheet(self, user: str) -> Sheet:
@@ -212,10 +213,8 @@ class Summarizer:
             raise InvalidInput("it is not shorter than what it replaces")
 
 
-class _Result(BaseModel):
+class _Result(Value, forbid_unknown_fields=False):
     """One result of a model; unknown fields are no harm."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
     ids: list[int]
     content: str
@@ -240,7 +239,7 @@ def _results_in(reply: str) -> list[_Result | None]:
 
 def _result(one: object) -> _Result | None:
     try:
-        return _Result.model_validate(one)
+        return _Result.checked(one)
     except ValidationError:
         return None
 

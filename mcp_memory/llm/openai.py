@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from pydantic import BaseModel, ValidationError
+import msgspec
 
 from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import ModelError
@@ -144,8 +144,8 @@ class OpenAIModel:
 
     def _read(self, content: bytes) -> Completion:
         try:
-            reply = _Reply.model_validate_json(content)
-        except ValidationError:
+            reply = msgspec.json.decode(content, type=_Reply)
+        except (ValueError, RecursionError):
             raise Fault("what it answers is no chat completion", API) from None
         choice = reply.choices[0] if reply.choices else _Choice()
         if (error := reply.error or choice.error) is not None:
@@ -181,14 +181,14 @@ class OpenAIModel:
         return self._endpoint.refusal(status, {})
 
 
-class _Part(BaseModel, defer_build=True):
+class _Part(msgspec.Struct):
     """Some endpoints divide the content, and put the model's reasoning in parts of another type."""
 
     type: str = ""
     text: str | None = None
 
 
-class _Message(BaseModel, defer_build=True):
+class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
     refusal: str | None = None
 
@@ -199,16 +199,16 @@ class _Message(BaseModel, defer_build=True):
         return self.content or ""
 
 
-class _Choice(BaseModel, defer_build=True):
+class _Choice(msgspec.Struct):
     message: _Message | None = None
     finish_reason: str | None = None
-    error: object = None
+    error: Any = None
 
 
-class _Reply(BaseModel, defer_build=True):
+class _Reply(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: object = None
-    error: object = None
+    usage: Any = None
+    error: Any = None
 
 
 def _adapted(dialect: _Dialect, error: "APIStatusError") -> _Dialect:

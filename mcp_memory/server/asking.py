@@ -70,7 +70,7 @@ def decided(ctx: AppContext, call: Call, content: str, answer: ElicitationResult
     """Who adds a memory after the person's answer: they themselves, or the agent, as before; None if they declined."""
     match answer:
         case AcceptedElicitation(data=Agreed(remember=agreed)):
-            origin = Person(**call.origin.model_dump()) if agreed else None
+            origin = Person(**call.origin.fields()) if agreed else None
         case DeclinedElicitation():
             origin = None
         case CancelledElicitation():

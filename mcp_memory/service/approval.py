@@ -89,7 +89,7 @@ class Approvals:
         screened = guard.screen(fields, self._secrets)
         given = guard.check(screened.fields, self._clock.now(), self._zone)
         done = await self._accept(user, [memory_id], given, origin)
-        return done.model_copy(update={"redacted": screened.redacted})
+        return done.replace(redacted=screened.redacted)
 
     async def refuse(self, user: str, memory_ids: Sequence[str], origin: Person = REVIEWER) -> Decided:
         """Delete memories that wait.
@@ -102,7 +102,7 @@ class Approvals:
         wanted = _wanted(memory_ids)
         async with self._store.transaction(user) as turn:
             waiting, left = await self._waiting(turn, wanted, now)
-            steps = [removal("delete", one, now).model_copy(update={"reason": "refused"}) for one in waiting]
+            steps = [removal("delete", one, now).replace(reason="refused") for one in waiting]
             change = self._writing.change(origin, now, f"refused {', '.join(one.id for one in waiting)}")
             await turn.record(change, steps)
         return Decided(outcome="refused", memories=tuple(waiting), left=left, change_id=change.id)
@@ -137,7 +137,7 @@ class Approvals:
                 raise Conflict(
                     f"Memory {', '.join(spoilt)} is damaged on disk; nothing was accepted, refuse it.", spoilt
                 )
-            proposed = [one.model_copy(update=given) for one in waiting]
+            proposed = [one.replace(**given) for one in waiting]
             counting, replaced = _newest_of_each_key(proposed)
             steps = [_gone(one, now, f"replaced by {by}") for one, by in replaced]
             done: list[Memory] = []
@@ -163,12 +163,12 @@ class Approvals:
             raise Conflict(f"Memory {same_text.id} says that already; refuse this one.", (same_text.id,))
         if same_key is None:
             fresh = {"state": State.ACTIVE, "version": one.version + 1, "updated_at": now}
-            memory = one.model_copy(update=fresh)
+            memory = one.replace(**fresh)
             return [Step(operation="update", memory=memory, reason="accepted", vector=vector)]
         if (done := altered(same_key, _said(one), vector, now)) is None:
             raise Conflict(f"Memory {same_key.id} says that already; refuse this one.", (same_key.id,))
         gone = _gone(one, now, f"accepted as {same_key.id}")
-        return [gone, done.step.model_copy(update={"reason": f"accepted {one.id}"})]
+        return [gone, done.step.replace(reason=f"accepted {one.id}")]
 
     async def _keyed(self, user: str, wanted: Sequence[str]) -> list[str]:
         """What those of `wanted` say that may have to be said by another memory, which has their key."""
@@ -212,7 +212,7 @@ def _newest_of_each_key(proposed: Iterable[Memory]) -> tuple[list[Memory], list[
 
 
 def _gone(one: Memory, now: int, reason: str) -> Step:
-    return removal("delete", one, now).model_copy(update={"reason": reason})
+    return removal("delete", one, now).replace(reason=reason)
 
 
 def _said(one: Memory) -> Given:

@@ -6,9 +6,10 @@ from typing import Final, Literal
 
 from mcp_memory import clock, guard
 from mcp_memory.clock import DAY, Clock
-from mcp_memory.models import LeftOut, Revision, Value
+from mcp_memory.models import LeftOut, Revision
 from mcp_memory.service.cursor import page_size, seal, unseal
 from mcp_memory.store.base import Store
+from mcp_memory.values import Value
 
 MOST_PERIODS: Final = 60
 """So many bars a chart of time has at most, if years are not too short for that."""

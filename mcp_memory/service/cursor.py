@@ -8,6 +8,8 @@ import binascii
 import hashlib
 from typing import Final
 
+from msgspec import json
+
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Filter, LeftOut
 
@@ -66,7 +68,7 @@ def unseal(user: str, bound: str, cursor: str) -> bytes:
 
 def _bound(scope: Filter) -> str:
     """The filter; `now` moves on by itself."""
-    return scope.model_copy(update={"now": 0}).model_dump_json()
+    return json.encode(scope.replace(now=0)).decode()
 
 
 def _mark(user: str, bound: str, place: bytes) -> bytes:

@@ -35,12 +35,12 @@ async def hits_offered(hits: Sequence[Hit], history: History) -> tuple[Hit, ...]
     if not any(hit.memory.damaged for hit in hits):
         return tuple(hits)
     memories = await all_offered((hit.memory for hit in hits), history)
-    return tuple(hit.model_copy(update={"memory": memory}) for hit, memory in zip(hits, memories, strict=True))
+    return tuple(hit.replace(memory=memory) for hit, memory in zip(hits, memories, strict=True))
 
 
 def with_last_good(memory: Memory, history: Sequence[Revision]) -> Memory:
     """`memory`, where it is damaged with the newest sound version in its `history`, oldest first, if there is one."""
-    return memory.model_copy(update={"last_good": last_good(memory, history)}) if memory.damaged else memory
+    return memory.replace(last_good=last_good(memory, history)) if memory.damaged else memory
 
 
 def last_good(memory: Memory, history: Sequence[Revision]) -> Memory | None:
@@ -68,7 +68,7 @@ def sound(memory: Memory) -> Memory:
         "damaged": False,
         "last_good": None,
     }
-    return memory.last_good or memory.model_copy(update=blank)
+    return memory.last_good or memory.replace(**blank)
 
 
 def damaged(memory: Memory) -> Conflict:

@@ -63,8 +63,8 @@ class Forgetting:
             StoreError: nothing was erased.
         """
         user, memory_id = guard.user(user), _id(memory_id)
-        trace = self._writing.change(origin.model_copy(update={"tool": FORGET}), self._clock.now(), "forgot 1 memory")
-        doomed = OneMemory(user=user, id=memory_id, change=trace.model_copy(update={"system": True}))
+        trace = self._writing.change(origin.replace(tool=FORGET), self._clock.now(), "forgot 1 memory")
+        doomed = OneMemory(user=user, id=memory_id, change=trace.replace(system=True))
         return await self._erase(doomed, f"memory {guard.shown(memory_id)} of this user", wait)
 
     async def _erase(self, doomed: Doomed, named: str, wait: float) -> Receipt:
@@ -72,7 +72,7 @@ class Forgetting:
         if receipt.erased == Erased() and not (receipt.altered or receipt.cleaned or receipt.unfinished):
             searched = f" or its backups ({receipt.copies})" if receipt.copies else ""
             raise NotFound(f"No {named} in the file{searched}; nothing was erased. Check the name.")
-        gone = ", ".join(f"{count} {what}" for what, count in receipt.erased.model_dump().items())
+        gone = ", ".join(f"{count} {what}" for what, count in receipt.erased.fields().items())
         ended = "complete" if not receipt.unfinished else "not complete"
         # Counts alone: a log that named what was forgotten would keep it.
         _log.info("erased %s; %d of %d backups altered; %s", gone, receipt.altered, receipt.copies, ended)

@@ -125,7 +125,7 @@ class MemoryService:
         async with self._searcher.beside(user, given["content"], probe, now) as near:
             added = await self._add(user, given, kept(probe), now, origin, near.known)
         others = [hit for hit in near.hits if hit.memory.id != added.memory.id]
-        return added.model_copy(update={"neighbours": tuple(others[:NEIGHBOURS]), "redacted": screened.redacted})
+        return added.replace(neighbours=tuple(others[:NEIGHBOURS]), redacted=screened.redacted)
 
     async def update(
         self, user: str, memory_id: str, fields: Fields, origin: Origin, if_version: int | None = None
@@ -157,7 +157,7 @@ class MemoryService:
                         (other.id,),
                     )
             done = await adding.apply(turn, self._writing, memory, given, vector, now, origin)
-        return done.model_copy(update={"redacted": screened.redacted})
+        return done.replace(redacted=screened.redacted)
 
     async def delete(self, user: str, memory_ids: Sequence[str], origin: Origin) -> Deleted:
         """Remove memories as one change, which undo takes back; all of them or none.
@@ -187,7 +187,7 @@ class MemoryService:
         user, now = guard.user(user), self._clock.now()
         async with self._store.transaction(user) as turn:
             undone = await undo.target(turn, change_id.strip() if change_id else None)
-            change = self._writing.change(origin, now, f"undid {undone.id}").model_copy(update={"undoes": undone.seq})
+            change = self._writing.change(origin, now, f"undid {undone.id}").replace(undoes=undone.seq)
             done = await undo.undo(turn, self._writing, undone, change, origin)
         self.vectors.want(user)
         return done
@@ -294,7 +294,7 @@ class MemoryService:
         )
         found = await self._searcher.search(user, wanted)
         hits = await hits_offered(found.hits, self._history(user))
-        return found.model_copy(update={"hits": hits, "left_out": found.left_out + left_out})
+        return found.replace(hits=hits, left_out=found.left_out + left_out)
 
     async def related(self, user: str, texts: Sequence[str], limit: int) -> tuple[Memory, ...]:
         """The memories that have most to do with any of `texts`, best first, each once."""

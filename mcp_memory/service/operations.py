@@ -81,7 +81,7 @@ def summary(plan: Plan) -> str:
 
 def as_stored(done: Done, stored: Memory) -> Done:
     """`done` with its memory as the store has it now; what was deleted stays as it was."""
-    return done if done.operation == "delete" else done.model_copy(update={"memory": stored})
+    return done if done.operation == "delete" else done.replace(memory=stored)
 
 
 def skipped(operation: Operation, why: str) -> Skipped:
@@ -195,8 +195,8 @@ class Planner:
         if key := one.given.get("key"):
             self._keys.add(key)
         self._touched.add(step.memory.row)
-        decided = step.memory.model_copy(update={"source": self._origin.source or step.memory.source})
-        self._plan.steps.append(step.model_copy(update={"reason": why, "memory": decided}))
+        decided = step.memory.replace(source=self._origin.source or step.memory.source)
+        self._plan.steps.append(step.replace(reason=why, memory=decided))
         deed = "update" if step.operation == "update" else one.operation.op  # an add with a key may come to that
         done = Done(operation=deed, memory=shown, reason=why, former=former, redacted=one.redacted)
         self._plan.done.append(done)

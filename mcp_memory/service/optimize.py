@@ -110,7 +110,7 @@ class Optimizer:
             plan = Plan()
             for memory in sound:
                 why = f"expired on {date_in(memory.expires_at or now, self._zone)}"
-                plan.steps.append(removal("delete", memory, now).model_copy(update={"reason": why}))
+                plan.steps.append(removal("delete", memory, now).replace(reason=why))
                 plan.done.append(Done(operation="delete", memory=memory, reason=why, former=memory))
             applied = await self._record(turn, plan, origin, now, dry_run=dry_run)
         lost = sum(estimate(memory.content) for memory in sound)
@@ -167,7 +167,7 @@ class Optimizer:
         applied, merged = await self._merge(user, merges, origin, now, dry_run=dry_run)
         return Optimized(
             strategy="summarize",
-            applied=applied.model_copy(update={"skipped": (*left, *applied.skipped)}),
+            applied=applied.replace(skipped=(*left, *applied.skipped)),
             dry_run=dry_run,
             tokens_before=groups.tokens,
             tokens_after=groups.tokens - _saved(merged),

@@ -2,7 +2,8 @@
 
 from typing import Final, Literal
 
-from mcp_memory.models import Change, Deed, Entry, Hit, LeftOut, Memory, Revision, Value
+from mcp_memory.models import Change, Deed, Entry, Hit, LeftOut, Memory, Revision
+from mcp_memory.values import Value
 
 TOLD: Final = 100
 """So many steps of an undo are told in full: all of a large one would take more room than the memories themselves."""

@@ -8,10 +8,11 @@ from typing import Final
 from mcp_memory import guard
 from mcp_memory.clock import DAY, Clock
 from mcp_memory.errors import Conflict, InvalidInput, NotFound
-from mcp_memory.models import Filter, Memory, Page, Revision, Value
+from mcp_memory.models import Filter, Memory, Page, Revision
 from mcp_memory.service.damage import all_offered
 from mcp_memory.store.base import Holding, Store
 from mcp_memory.store.census import Census
+from mcp_memory.values import Value
 
 _PIECE: Final = 2_000
 """Memories read at once where all are wanted."""
@@ -51,7 +52,7 @@ class Overview:
             left -= len(page.memories)
             shown = await all_offered(page.memories, partial(self._history, user))
             more = page.more and left > 0
-            yield page.model_copy(update={"memories": shown})
+            yield page.replace(memories=shown)
             before = page.memories[-1].row if page.memories else None
 
     async def stats(self, user: str) -> Stats:

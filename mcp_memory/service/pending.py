@@ -58,11 +58,11 @@ def veiled(memory: Memory) -> Memory:
     if memory.state is State.ACTIVE:
         return memory
     blank: dict[str, Any] = {"key": None, "topics": (), "pinned": False, "metadata": {}, "last_good": None}
-    return memory.model_copy(update=blank | {"content": VEIL})
+    return memory.replace(**blank | {"content": VEIL})
 
 
 def veiled_revision(revision: Revision) -> Revision:
     """The same of a version; the reason for it may quote it."""
     if revision.memory.state is State.ACTIVE:
         return revision
-    return revision.model_copy(update={"memory": veiled(revision.memory), "reason": None})
+    return revision.replace(memory=veiled(revision.memory), reason=None)

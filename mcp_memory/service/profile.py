@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from mcp_memory import guard
 from mcp_memory.clock import Clock
 from mcp_memory.errors import InvalidInput
-from mcp_memory.models import Filter, LeftOut, Memory, Value
+from mcp_memory.models import Filter, LeftOut, Memory
 from mcp_memory.service.search import Search, Searcher
 from mcp_memory.store.base import Store
 from mcp_memory.store.importance import Foremost
@@ -21,6 +21,7 @@ from mcp_memory.text import Analyzer, digest
 from mcp_memory.text.digest import Group, Kind
 from mcp_memory.text.tokens import UNDERCOUNT, estimate
 from mcp_memory.text.wording import Reader, Wording, differences, share
+from mcp_memory.values import Value
 
 LEAST: Final = 100
 MOST: Final = 100_000

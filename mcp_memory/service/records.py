@@ -9,8 +9,9 @@ from mcp_memory import guard, text
 from mcp_memory.clock import DAY, ID_ALPHABET, ID_LENGTH, Clock
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, Screened, SecretAction
-from mcp_memory.models import Change, Deed, Memory, Revision, State, Value
+from mcp_memory.models import Change, Deed, Memory, Revision, State
 from mcp_memory.store.lineage import Lineage
+from mcp_memory.values import Value
 
 _LATEST: Final = guard.LAST_MOMENT - 2 * DAY
 """The last moment that has a date in every zone."""
@@ -110,7 +111,7 @@ class Checker:
             memory=self._memory(one.said, memory_id, redacted),
             operation=one.operation,
             reason=_told(one.reason or ""),
-            change=one.change.model_copy(update=told),
+            change=one.change.replace(**told),
         )
 
     def _screened(self, topics: tuple[str, ...]) -> Screened:

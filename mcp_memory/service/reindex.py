@@ -38,7 +38,7 @@ async def reindex(
         StoreError: the store cannot write, or its settings were changed meanwhile.
     """
     dimensions = int((await embedder.embed(["memory"])).shape[1]) if embedder else 0
-    await store.set_settings(wanted.model_copy(update={"reindexing": True}))
+    await store.set_settings(wanted.replace(reindexing=True))
     await _words(store, dimensions, tell)
     if embedder is not None:
         await _vectors(store, embedder, batch, tell)

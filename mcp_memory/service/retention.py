@@ -113,7 +113,7 @@ class Retention:
             if count:
                 summary = f"removed {count} revisions that are no longer kept"
                 change = self._writing.change(Origin(tool=SWEEP), self._clock.now(), summary)
-                await turn.record(change.model_copy(update={"system": True}), [])
+                await turn.record(change.replace(system=True), [])
         return count
 
     async def _kept_from(self, user: str, days: int) -> int:

@@ -12,7 +12,7 @@ import anyio
 from mcp_memory import ranking
 from mcp_memory.clock import date_in
 from mcp_memory.errors import InvalidInput, StoreError
-from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past, Value
+from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past
 from mcp_memory.ranking import Query, Ranked, Ranking
 from mcp_memory.service.outcomes import Found
 from mcp_memory.service.vectors import Probe, Vectors
@@ -20,6 +20,7 @@ from mcp_memory.store.base import Store
 from mcp_memory.text import STOP_WORDS, Analyzer, is_foreign, sentences
 from mcp_memory.text.near import LEAST
 from mcp_memory.text.periods import Period, asked, mentioned
+from mcp_memory.values import Value
 
 _log = logging.getLogger(__name__)
 
@@ -336,7 +337,7 @@ def _past_hit(one: Ranked, past: Past | None) -> Hit | None:
     if past is None:
         return None
     shown = {"content": past.wording.content, "damaged": past.wording.damaged or past.memory.damaged}
-    return Hit(memory=past.memory.model_copy(update=shown), score=one.score, past=past)
+    return Hit(memory=past.memory.replace(**shown), score=one.score, past=past)
 
 
 def _explained(one: _Shown, found: Candidates, query: Query) -> Hit:
@@ -345,4 +346,4 @@ def _explained(one: _Shown, found: Candidates, query: Query) -> Hit:
     match = Match(
         rank=ranked.rank + one.boost, lexical=ranked.lexical, semantic=ranked.cosine, words=words, boost=one.boost
     )
-    return one.hit.model_copy(update={"match": match})
+    return one.hit.replace(match=match)

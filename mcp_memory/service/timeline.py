@@ -103,13 +103,13 @@ class Timeline:
             done = _restoring(history[-1].memory, current, wanted, vector, now)
             if done is None:
                 return _restored(current or wanted, version, now)
-            step = done.step.model_copy(update={"operation": "restore", "reason": f"version {version}"})
+            step = done.step.replace(operation="restore", reason=f"version {version}")
             change = self._writing.change(origin, now, f"restored version {version} of {wanted.id}")
             [stored] = await turn.record(change, [step])
         if vector is None:
             self._vectors.want(user)
-        outcome = _restored(stored, version, now).model_copy(update={"outcome": "restored", "changed": done.names})
-        return outcome.model_copy(update={"returned": current is None, "change_id": change.id})
+        outcome = _restored(stored, version, now).replace(outcome="restored", changed=done.names)
+        return outcome.replace(returned=current is None, change_id=change.id)
 
     async def count(self, user: str) -> int:
         """How many memories the user has."""
@@ -174,7 +174,7 @@ def _veiled(entry: Entry) -> Entry:
         Trace(revision=veiled_revision(one.revision), former=one.former and veiled_revision(one.former))
         for one in entry.traces
     )
-    return entry.model_copy(update={"traces": tuple(traces)})
+    return entry.replace(traces=tuple(traces))
 
 
 def _bound(since: str) -> str:
@@ -226,7 +226,7 @@ def _restoring(
         return altered(current, given, vector, now)
     worded_at = last.worded_at if last.content == wanted.content else now
     fresh = {"version": last.version + 1, "updated_at": now, "worded_at": worded_at, "state": last.state}
-    step = Step(operation="restore", memory=wanted.model_copy(update=fresh), vector=vector)
+    step = Step(operation="restore", memory=wanted.replace(**fresh), vector=vector)
     return Alteration(step, ())
 
 

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from mcp_memory import guard
 from mcp_memory.clock import Clock
-from mcp_memory.models import Memory, Origin, State, Value, fingerprint
+from mcp_memory.models import Memory, Origin, State, fingerprint
 from mcp_memory.service.damage import last_good
 from mcp_memory.service.records import Bad, Candidate, Checker, Record
 from mcp_memory.service.vectors import Vectors
@@ -16,6 +16,7 @@ from mcp_memory.service.writing import PORTION, Writing, lives, portions, split_
 from mcp_memory.store.base import Store
 from mcp_memory.store.lineage import Lineage, past_changes
 from mcp_memory.store.transaction import Transaction
+from mcp_memory.values import Value
 
 Advance = Callable[[int], None]
 """Gets how many more memories are dealt with."""
@@ -118,7 +119,7 @@ class Transfer:
                 else:
                     candidates.append(one)
             tell(len(read))
-        return Batch.model_construct(candidates=tuple(candidates), bad=tuple(bad), expired=tuple(expired))
+        return Batch(candidates=tuple(candidates), bad=tuple(bad), expired=tuple(expired))
 
     async def preview(self, user: str, batch: Batch) -> Imported:
         """What `bring` would do; nothing is written."""
@@ -254,14 +255,13 @@ def _leaving(one: Lineage) -> Leaving:
 
 def _renamed(lineage: Lineage, new_id: str) -> Lineage:
     own = {"id": new_id}
-    revisions = (one.model_copy(update={"memory": one.memory.model_copy(update=own)}) for one in lineage.revisions)
-    return Lineage(memory=lineage.memory.model_copy(update=own), revisions=tuple(revisions))
+    revisions = (one.replace(memory=one.memory.replace(**own)) for one in lineage.revisions)
+    return Lineage(memory=lineage.memory.replace(**own), revisions=tuple(revisions))
 
 
 def _with_changes(lineage: Lineage, ids: Mapping[str, str]) -> Lineage:
     revisions = (
-        one.model_copy(update={"change": one.change.model_copy(update={"id": ids.get(one.change.id, one.change.id)})})
-        for one in lineage.revisions
+        one.replace(change=one.change.replace(id=ids.get(one.change.id, one.change.id))) for one in lineage.revisions
     )
     return Lineage(memory=lineage.memory, revisions=tuple(revisions))
 

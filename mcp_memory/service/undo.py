@@ -210,7 +210,7 @@ def _step(change: Change, revision: Revision, history: list[Revision], current: 
         return _back(change, earlier[-1].memory, version, now)
     if current is not None:
         fresh = {"version": version, "updated_at": now, "row": current.row}
-        gone = sound(with_last_good(current, history)).model_copy(update=fresh)
+        gone = sound(with_last_good(current, history)).replace(**fresh)
         return Step(operation="delete", memory=gone, reason=_reason(change))
     return None
 
@@ -219,7 +219,7 @@ def _back(change: Change, before: Memory, version: int, now: int) -> Step:
     """The step that puts back what was there `before` the change, as `version`."""
     if before.damaged:
         raise UndoRefused(f"Change {change.id} cannot be undone: what was there is damaged on disk.", [before.id])
-    memory = before.model_copy(update={"version": version, "updated_at": now})
+    memory = before.replace(version=version, updated_at=now)
     return Step(operation="restore", memory=memory, reason=_reason(change))
 
 

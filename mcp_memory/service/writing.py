@@ -61,7 +61,7 @@ class Writing:
             what = "expired" if all(memory.expired(now) for memory in gone) else "that expired or waited"
             change = self.change(Origin(tool=SWEEP), now, f"swept {len(gone)} {what}")
             steps = [removal("expire", memory, now) for memory in gone]
-            await turn.record(change.model_copy(update={"system": True}), steps)
+            await turn.record(change.replace(system=True), steps)
         return [memory for memory in memories if lives(memory, now)]
 
     def new(self, given: Given, origin: Origin, now: int, begins: State) -> Memory:
@@ -72,7 +72,10 @@ class Writing:
             updated_at=now,
             worded_at=now,
             state=begins,
-            **origin.model_dump(include={"agent", "team", "session_id", "source"}),
+            agent=origin.agent,
+            team=origin.team,
+            session_id=origin.session_id,
+            source=origin.source,
             **given,
         )
 
@@ -115,7 +118,7 @@ def altered(memory: Memory, given: Given, vector: Vector | None, now: int) -> Al
     superseded = base if "content" in differing and base.version == memory.version and base.content else None
     step = Step(
         operation="update",
-        memory=base.model_copy(update=differing | fresh),
+        memory=base.replace(**differing | fresh),
         supersedes=superseded,
         vector=vector if "content" in differing else None,
     )
@@ -177,7 +180,7 @@ def portions(things: Sequence[_Thing]) -> Iterator[Sequence[_Thing]]:
 def removal(operation: Deed, memory: Memory, now: int) -> Step:
     """The step that takes a memory away."""
     kept = sound(memory)
-    gone = kept.model_copy(update={"row": memory.row, "version": memory.version + 1, "updated_at": now})
+    gone = kept.replace(row=memory.row, version=memory.version + 1, updated_at=now)
     return Step(operation=operation, memory=gone)
 
 

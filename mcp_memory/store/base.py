@@ -28,7 +28,6 @@ from mcp_memory.models import (
     Receipt,
     Revision,
     State,
-    Value,
     Vector,
 )
 from mcp_memory.store.census import Census
@@ -37,6 +36,7 @@ from mcp_memory.store.lineage import Lineage
 from mcp_memory.store.transaction import Transaction
 from mcp_memory.text import DEFAULT_LANGUAGES, Analyzer
 from mcp_memory.text.near import Vocabulary
+from mcp_memory.values import Value
 
 
 class FileSettings(Value):

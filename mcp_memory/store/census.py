@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 QUARTER: Final = 900_000_000
 """Microseconds in a quarter of an hour."""

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from mcp_memory.models import Memory, Value
+from mcp_memory.models import Memory
+from mcp_memory.values import Value
 
 VERSION_WORTH: Final = 90 * 86_400_000_000
 MOST_VERSIONS: Final = 4

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from mcp_memory.models import Change, Memory, Revision, Value
+from mcp_memory.models import Change, Memory, Revision
+from mcp_memory.values import Value
 
 UNDO_OF: Final = "undo of "
 """How the reason of a version begins that an undo wrote; the id of the change follows."""

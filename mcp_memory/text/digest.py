@@ -6,8 +6,9 @@ It names no ids: they would take a third of its tokens, and searches tell them.
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from mcp_memory.models import LABEL, LeftOut, Memory, Value
+from mcp_memory.models import LABEL, LeftOut, Memory
 from mcp_memory.text.notes import MARK, block, instruction_like, shown
+from mcp_memory.values import Value
 
 Kind = Literal["pinned", "about", "keyed", "topic", "other"]
 """What holds a group together: pinned; found by what was asked for; with a key; a topic in common; nothing."""

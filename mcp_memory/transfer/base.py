@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple, cast
 
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from mcp_memory import guard, text
 from mcp_memory.errors import InvalidInput
 from mcp_memory.service.records import Bad, Record, Said
+from mcp_memory.values import misfit
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -57,9 +58,9 @@ def foreign(place: str, content: object, said: Mapping[str, Any], tags: Sequence
     if len(topics) < len([tag for tag in wanted if tag]):
         fields["metadata"] = {**as_object(fields.get("metadata")), OTHERS: list(tags)}
     try:
-        return Record(place=place, said=Said(content=content, topics=tuple(topics), **fields))
+        return Record(place=place, said=Said.checked({"content": content, "topics": topics, **fields}))
     except ValidationError as error:
-        return Bad(place=place, why=f"its {error.errors()[0]['loc'][0]} is of another kind than is known here")
+        return Bad(place=place, why=f"its {misfit(error)[0].partition('.')[0]} is of another kind than is known here")
 
 
 def owner(value: object) -> str | None:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Change, Memory, Revision, State
 from mcp_memory.service.records import Bad, Record, Said, Version
 from mcp_memory.store.lineage import Lineage
 from mcp_memory.transfer.base import exact, of_exact
+from mcp_memory.values import misfit
 
 FORMAT: Final = "mcp-memory"
 VERSION: Final = 1
@@ -98,24 +99,26 @@ def _version(told: Mapping[str, Any], current: Mapping[str, Any]) -> Version:
     made = dict(told["change"])
     undone = 0 if made.pop("undone", False) else None
     at = of_exact("change.at", made.pop("at", None))
-    return Version(
-        said=_said(told.get("memory", current)),
-        operation=told["operation"],
-        reason=told.get("reason"),
-        change=Change(**made, at=at, undone_by=undone),
+    return Version.checked(
+        {
+            "said": _said(told.get("memory", current)),
+            "operation": told["operation"],
+            "reason": told.get("reason"),
+            "change": Change.checked({**made, "at": at, "undone_by": undone}),
+        }
     )
 
 
 def _said(fields: Mapping[str, Any]) -> Said:
     times = {name: of_exact(name, fields[name]) for name in TIMES if fields.get(name) is not None}
-    return Said.model_validate({**fields, **times})
+    return Said.checked({**fields, **times})
 
 
 def _why(error: Exception) -> str:
     match error:
         case ValidationError():
-            first = error.errors(include_url=False, include_input=False)[0]
-            return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+            place, why = misfit(error)
+            return f"{place}: {why.lower()}" if place else why.lower()
         case InvalidInput():
             return str(error)
         case KeyError():

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from mcp_memory.errors import InvalidInput
-from mcp_memory.models import Value
 from mcp_memory.service.records import Bad, Record
 from mcp_memory.text.amounts import counted
 from mcp_memory.transfer import (
@@ -25,6 +24,7 @@ from mcp_memory.transfer import (
     table,
 )
 from mcp_memory.transfer.base import Owned, as_object, chosen, in_order, objects
+from mcp_memory.values import Value
 
 Own = Literal["jsonl", "json", "markdown", "csv"]
 Format = Literal[

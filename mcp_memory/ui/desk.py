@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final, TypeVar, cast
 
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from mcp_memory import __version__
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, shown
-from mcp_memory.models import Value
 from mcp_memory.service import MemoryService
 from mcp_memory.service.pending import Person
+from mcp_memory.values import Value, misfit
 from mcp_memory.views import approval, browsing, data, timeline
 
 Reply = Mapping[str, Any]
@@ -50,11 +50,10 @@ class Desk:
             raise InvalidInput(f"No tool {shown(tool)} here; it has {', '.join(_DOORS)}")
         model, run = door
         try:
-            asked = model.model_validate({name: value for name, value in arguments.items() if value is not None})
+            asked = model.checked({name: value for name, value in arguments.items() if value is not None})
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "arguments"
-            raise InvalidInput(f"Invalid arguments for {tool}: {place}: {first['msg']}") from error
+            place, why = misfit(error)
+            raise InvalidInput(f"Invalid arguments for {tool}: {place or 'arguments'}: {why}") from error
         try:
             return await run(self, asked)
         except UnicodeEncodeError as error:
@@ -161,7 +160,7 @@ async def show_memories(desk: Desk, _: _Nothing) -> object:
 @_door(_Listing)
 async def list_memories(desk: Desk, asked: _Listing) -> object:
     """One page."""
-    return data.listed(await desk.service.page(desk.user, **dict(asked)))
+    return data.listed(await desk.service.page(desk.user, **asked.fields()))
 
 
 @_door(_Query)
@@ -186,7 +185,7 @@ async def add_memory(desk: Desk, asked: Fields) -> object:
 @_door(_Correction)
 async def update_memory(desk: Desk, asked: _Correction) -> object:
     """The given fields, changed."""
-    fields = Fields.model_validate(asked.model_dump(exclude={"id", "if_version"}))
+    fields = Fields(**{name: getattr(asked, name) for name in Fields.__struct_fields__})
     by = origin("update_memory")
     return data.updated(await desk.service.update(desk.user, asked.id, fields, by, asked.if_version))
 

@@ -120,7 +120,7 @@ def structured_decided(outcome: Decided) -> DecidedReply:
 
 def _decided(one: Memory) -> Memory:
     """`one`, which waits no longer."""
-    return one.model_copy(update={"state": State.ACTIVE})
+    return one.replace(state=State.ACTIVE)
 
 
 def _listed(told: list[str]) -> str:

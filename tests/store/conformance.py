@@ -103,12 +103,12 @@ async def reword(store: Store, user: str, memory: Memory, content: str) -> tuple
 def rewording(memory: Memory, content: str) -> Step:
     later = {"updated_at": memory.updated_at + DAY, "worded_at": memory.worded_at + DAY}
     fresh = {"content": content, "version": memory.version + 1} | later
-    return Step(operation="update", memory=memory.model_copy(update=fresh), supersedes=memory)
+    return Step(operation="update", memory=memory.replace(**fresh), supersedes=memory)
 
 
 def back_to(memory: Memory, version: int) -> Step:
     """The step of an undo that brings `memory` back."""
-    return Step(operation="restore", memory=memory.model_copy(update={"version": version}))
+    return Step(operation="restore", memory=memory.replace(version=version))
 
 
 async def contents(store: Store, user: str, scope: Filter | None = None) -> list[str]:
@@ -226,7 +226,7 @@ def told(revision: Revision, ids: Mapping[int, str]) -> tuple[Any, ...]:
 
 
 def _change(change: Change, ids: Mapping[int, str]) -> tuple[Any, ...]:
-    plain = change.model_copy(update={"seq": 0, "undoes": None, "undone_by": None})
+    plain = change.replace(seq=0, undoes=None, undone_by=None)
     others = [ids[seq] if seq else None for seq in (change.undoes, change.undone_by)]
     return plain, *others
 

@@ -10,6 +10,7 @@ from mcp_memory.errors import InvalidInput, McpMemoryError
 from mcp_memory.guard import Fields
 from mcp_memory.models import Filter, Origin, State, Step
 from mcp_memory.service import MemoryService
+from mcp_memory.service.outcomes import Undone
 from mcp_memory.store.base import Store
 from mcp_memory.testing import FakeClock
 from tests.store.conformance import (
@@ -93,23 +94,23 @@ class Life:
 
     async def _act(self, move: Move) -> dict[str, Any]:
         origin = Origin(tool=move.kind, agent=move.agent, client="desk")
-        fields = Fields.model_validate({"content": move.content, **move.fields})
+        fields = Fields.checked({"content": move.content, **move.fields})
         picked = _pick(self.memories[move.user], move.pick)
         match move.kind if picked != "none" else "add":
             case "add":
                 added = await self.service.add(move.user, fields, origin)
                 self.memories[move.user].append(added.memory.id)
                 self.contents.append(added.memory.content)
-                return added.model_dump()
+                return added.fields()
             case "update":
-                return (await self.service.update(move.user, picked, fields, origin)).model_dump()
+                return (await self.service.update(move.user, picked, fields, origin)).fields()
             case "delete":
-                return (await self.service.delete(move.user, [picked], origin)).model_dump()
+                return (await self.service.delete(move.user, [picked], origin)).fields()
             case "undo":
-                return (await self.service.undo(move.user, None, origin)).model_dump(exclude={"undone"})
+                return _told(await self.service.undo(move.user, None, origin))
             case "undo to":
                 change = _pick(self.changes[move.user], move.pick)
-                return (await self.service.undo(move.user, change, origin)).model_dump(exclude={"undone"})
+                return _told(await self.service.undo(move.user, change, origin))
             case _:
                 return await self._past_the_service(move)
 
@@ -147,6 +148,11 @@ EXPIRED_ON_TOP = [
     Move("add", "alice", "apples", {}, "planner", 0, 30),
 ]
 """The newest memory of a term is expired and not swept, when only one is looked at."""
+
+
+def _told(undone: Undone) -> dict[str, Any]:
+    """What an undo answers, but for the change it took back, which the stores number each in its way."""
+    return {name: value for name, value in undone.fields().items() if name != "undone"}
 
 
 def _pick(ids: list[str], pick: int) -> str:

@@ -128,7 +128,7 @@ async def test_a_memory_comes_back_with_every_field_as_it_was_given(stores: Stor
     async with stores() as store:
         given = a_memory("Wohnt in Köln 👨‍👩‍👧\nseit 2019", **FULL)
         _, stored = await write(store, "alice", Step(operation="add", memory=given))
-        expected = given.model_copy(update={"row": 1, "seq": 1})
+        expected = given.replace(row=1, seq=1)
         assert stored == [expected]
         assert await store.memory("alice", given.id, NOW) == expected
         assert await store.memory_by_key("alice", "town", NOW) == expected
@@ -143,7 +143,7 @@ async def test_a_change_comes_back_with_every_field_as_it_was_given(stores: Stor
             await turn.record(given, [Step(operation="add", memory=a_memory("Likes tea"), reason="because")])
         async with store.transaction("alice") as turn:
             stored = await turn.change(given.id)
-            assert stored == given.model_copy(update={"seq": stored.seq if stored else None})
+            assert stored == given.replace(seq=stored.seq if stored else None)
             assert await turn.change("unknown") is None
             assert stored is not None
             revision = (await turn.revisions_of(stored))[0]
@@ -326,7 +326,7 @@ UNSEEN = [
 async def test_no_read_shows_what_is_expired_or_pending(stores: Stores, fields: dict[str, Any]) -> None:
     async with stores() as store:
         plain = await add(store, "alice", "Likes green tea")
-        _, hidden = await reword(store, "alice", plain.model_copy(update={"key": "tea", **fields}), "Likes black tea")
+        _, hidden = await reword(store, "alice", plain.replace(key="tea", **fields), "Likes black tea")
         assert await store.memory("alice", hidden.id, NOW) is None
         assert await store.memory_by_key("alice", "tea", NOW) is None
         assert (await store.page("alice", NOWHERE, None, 10)).total == 0

@@ -71,11 +71,11 @@ async def test_nothing_of_an_erased_memory_is_found_and_its_neighbours_stay(stor
             store,
             "alice",
             Step(operation="delete", memory=coffee),
-            Step(operation="update", memory=water.model_copy(update={"version": 2}), reason=f"unlike {tea.id}"),
+            Step(operation="update", memory=water.replace(version=2), reason=f"unlike {tea.id}"),
             summary=f"deleted {tea.id}, updated {water.id}",
         )
         doomed = OneMemory(user="alice", id=tea.id, change=a_change(tool="forget", system=True))
-        assert (await store.erase(doomed.model_copy(update={"user": "bob"}), 0)).erased == Erased()
+        assert (await store.erase(doomed.replace(user="bob"), 0)).erased == Erased()
         receipt = await store.erase(doomed, 0)
         assert receipt.erased == Erased(memories=1, revisions=3, wordings=1)
         assert await store.revisions("alice", tea.id) == []

@@ -86,7 +86,7 @@ async def test_a_past_wording_is_gone_while_its_memory_is_deleted(stores: Stores
 async def test_an_update_that_supersedes_nothing_leaves_no_past_wording(stores: Stores) -> None:
     async with stores() as store:
         tea = await add(store, "alice", "Likes tea")
-        await write(store, "alice", Step(operation="update", memory=tea.model_copy(update={"pinned": True})))
+        await write(store, "alice", Step(operation="update", memory=tea.replace(pinned=True)))
         assert await past_wordings(store) == []
 
 
@@ -97,7 +97,7 @@ async def test_a_filter_marks_past_wordings_by_what_their_memory_is_now(stores: 
             tea = await add(store, "alice", f"Likes tea {number}", agent="one" if kept else "two")
             step = rewording(tea, f"Likes coffee {number}")
             changed = {"topics": ("drinks",), "updated_at": NOW + 2 * DAY} if kept else {}
-            await write(store, "alice", step.model_copy(update={"memory": step.memory.model_copy(update=changed)}))
+            await write(store, "alice", step.replace(memory=step.memory.replace(**changed)))
         candidates = await found_past(store, "alice", "tea", Filter(now=NOW, **fields))
         assert [(row.row, row.kept) for row in candidates.rows] == [(1, False), (3, True)]
 

@@ -48,6 +48,6 @@ async def test_an_update_that_unpins_and_takes_the_key_away_changes_the_place(st
     async with stores() as store:
         first = await add(store, "alice", "First", pinned=True, key="first")
         second = await add(store, "alice", "Second", updated_at=NOW + 2 * VERSION_WORTH)
-        changed = first.model_copy(update={"pinned": False, "key": None, "version": 2})
+        changed = first.replace(pinned=False, key=None, version=2)
         await write(store, "alice", Step(operation="update", memory=changed))
         assert await store.foremost("alice", NOW, 9) == Foremost(rows=(second.row, first.row), firm=0, total=2)

@@ -67,7 +67,7 @@ async def test_wordings_without_a_vector_come_newest_first_up_to_the_limit_and_b
             await add(store, "alice", f"Fact {number}")
         [newest] = await store.unembedded("alice", 1)
         assert newest == Unembedded(row=5, version=1, content="Fact 5")
-        await store.add_vectors("alice", [(newest.model_copy(update={"row": 4, "content": "Fact 4"}), SHORT)])
+        await store.add_vectors("alice", [(newest.replace(row=4, content="Fact 4"), SHORT)])
         assert await lacking(store, "alice", 2) == [5, 3]
         assert await lacking(store, "alice", 9, 5) == [3, 2, 1]
         assert await lacking(store, "alice", 1, 3) == [2]
@@ -119,7 +119,7 @@ async def test_vectors_reach_no_other_users_memories(stores: Stores) -> None:
 
 async def test_settings_stay_as_they_were_set(stores: Stores) -> None:
     async with stores() as store:
-        for settings in (GERMAN.model_copy(update={"reindexing": True}), GERMAN, FileSettings()):
+        for settings in (GERMAN.replace(reindexing=True), GERMAN, FileSettings()):
             await store.set_settings(settings)
             assert store.settings == settings
 
@@ -177,7 +177,7 @@ async def test_what_no_read_shows_is_reindexed_too(stores: Stores, fields: dict[
         hidden = await add(store, "alice", "Zwei Häuser", **fields)
         await store.set_settings(GERMAN)
         await store.reindex("alice", EVERYTHING, 2)
-        shown = hidden.model_copy(update={"version": 2, "expires_at": None, "state": State.ACTIVE})
+        shown = hidden.replace(version=2, expires_at=None, state=State.ACTIVE)
         await write(store, "alice", Step(operation="update", memory=shown))
         assert await in_german(store, "Haus") == ([1], [])
 

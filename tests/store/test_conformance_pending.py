@@ -35,7 +35,7 @@ async def pending(store: Store, user: str, since: int = 0, before: int | None = 
 
 async def accept(store: Store, user: str, memory: Memory) -> Memory:
     fresh = {"state": State.ACTIVE, "version": memory.version + 1}
-    step = Step(operation="update", memory=memory.model_copy(update=fresh))
+    step = Step(operation="update", memory=memory.replace(**fresh))
     return (await write(store, user, step))[1][0]
 
 
@@ -85,7 +85,7 @@ async def test_what_is_accepted_is_found_with_its_vector_and_no_more_when_it_wai
         candidates = await store.candidates("alice", query_terms("theremin"), EVERYTHING)
         assert float(candidates.scales[candidates.rows == proposed.row][0]) == 0.5
         assert await pending(store, "alice") == []
-        back = Step(operation="restore", memory=proposed.model_copy(update={"version": accepted.version + 1}))
+        back = Step(operation="restore", memory=proposed.replace(version=accepted.version + 1))
         await write(store, "alice", back)
         assert ((await found(store, "alice", "theremin")).rows, await pending(store, "alice")) == (
             (),
@@ -130,7 +130,7 @@ async def test_refused_proposals_that_are_brought_back_wait_again(stores: Stores
     async with stores() as store:
         await add(store, "alice", "Lives in Rome")
         proposed = [await propose(store, "alice", f"Plays {what}") for what in ("chess", "the theremin")]
-        steps = [Step(operation="delete", memory=one.model_copy(update={"version": 2})) for one in proposed]
+        steps = [Step(operation="delete", memory=one.replace(version=2)) for one in proposed]
         refused, _ = await write(store, "alice", *steps)
         assert await pending(store, "alice") == []
         async with store.transaction("alice") as turn:

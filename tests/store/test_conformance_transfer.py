@@ -26,7 +26,7 @@ from tests.store.conformance import (
 def a_lineage(first: str, second: str, at: int = NOW) -> Lineage:
     """A memory of two versions, made elsewhere at `at`."""
     before = a_memory(first, created_at=at, updated_at=at, worded_at=at, key=f"key of {first}")
-    after = before.model_copy(update={"content": second, "version": 2, "updated_at": at + 1, "worded_at": at + 1})
+    after = before.replace(content=second, version=2, updated_at=at + 1, worded_at=at + 1)
     revisions = (
         Revision(memory=before, operation="add", reason=None, change=a_change(at=at, client="elsewhere")),
         Revision(memory=after, operation="update", reason="moved", change=a_change(at=at + 1)),
@@ -56,8 +56,8 @@ async def withdraw(store: Store, user: str, undone: Change) -> Change:
 
 def told(lineage: Lineage) -> tuple[Memory, list[tuple[str, Memory]]]:
     places = {"row": 0, "seq": 0}
-    versions = [(one.operation, one.memory.model_copy(update=places)) for one in lineage.revisions]
-    return lineage.memory.model_copy(update=places), versions
+    versions = [(one.operation, one.memory.replace(**places)) for one in lineage.revisions]
+    return lineage.memory.replace(**places), versions
 
 
 @over_every_store
@@ -142,9 +142,7 @@ async def test_changes_are_found_by_id_for_their_user_only(stores: Stores) -> No
 @over_every_store
 async def test_former_wordings_that_came_along_are_found_unless_their_change_is_undone(stores: Stores) -> None:
     lineage, undone = a_lineage("Porto", "Lisbon"), a_lineage("tea", "coffee")
-    marked = undone.revisions[1].model_copy(
-        update={"change": undone.revisions[1].change.model_copy(update={"undone_by": 0})}
-    )
+    marked = undone.revisions[1].replace(change=undone.revisions[1].change.replace(undone_by=0))
     async with stores() as store:
         await bring(store, "alice", lineage, Lineage(memory=undone.memory, revisions=(undone.revisions[0], marked)))
         past = await store.past("alice", range(10), NOW)
@@ -171,7 +169,7 @@ async def test_every_store_tells_the_same_of_what_was_brought_and_withdrawn(othe
             change = await bring(store, "alice", *lineages, change=own)
             before = await everything(store, "alice", known)
             async with store.transaction("alice") as turn:
-                await turn.withdraw(by.model_copy(update={"undoes": change.seq}), "undo of it")
+                await turn.withdraw(by.replace(undoes=change.seq), "undo of it")
             said.append([before, await everything(store, "alice", known)])
     assert said[0] == said[1]
 

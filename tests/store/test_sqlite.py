@@ -570,6 +570,6 @@ async def test_a_file_that_cannot_grow_is_an_error_loses_nothing_and_works_again
     assert len(acknowledged) > 20
     assert asked(path, "PRAGMA integrity_check") == [("ok",)]
     async with opened(path) as store:
-        page = await store.page("alice", SCOPE.model_copy(update={"now": 1}), None, 5_000)
+        page = await store.page("alice", SCOPE.replace(now=1), None, 5_000)
         assert [memory.id for memory in reversed(page.memories)] == acknowledged
         assert not any(memory.damaged for memory in page.memories)

@@ -35,11 +35,10 @@ def erased_memory(shelf: Shelf, doomed: OneMemory, numbers: Iterator[int]) -> Er
         shelf.vectors.pop(row, None)
     take_away(shelf, revisions)
     shelf.revisions = [
-        one.model_copy(update={"reason": one.reason.replace(doomed.id, FORGOTTEN)}) if one.reason else one
-        for one in shelf.revisions
+        one.replace(reason=one.reason.replace(doomed.id, FORGOTTEN)) if one.reason else one for one in shelf.revisions
     ]
     for seq, change in shelf.changes.items():
-        shelf.changes[seq] = change.model_copy(update={"summary": change.summary.replace(doomed.id, FORGOTTEN)})
+        shelf.changes[seq] = change.replace(summary=change.summary.replace(doomed.id, FORGOTTEN))
     seq = next(numbers)
-    shelf.changes[seq] = doomed.change.model_copy(update={"seq": seq})
+    shelf.changes[seq] = doomed.change.replace(seq=seq)
     return erased

@@ -103,7 +103,7 @@ class EphemeralTransaction:
     async def record(self, change: Change, steps: Sequence[Step]) -> list[Memory]:
         """Write `steps` as one change."""
         seq = next(self._numbers)
-        change = change.model_copy(update={"seq": seq})
+        change = change.replace(seq=seq)
         self._shelf.changes[seq] = change
         if change.undoes is not None:
             self._flip(change.undoes, seq)
@@ -118,7 +118,7 @@ class EphemeralTransaction:
         """Write `change`, which deletes every living memory."""
         living = [memory for _, memory in sorted(self._shelf.memories.items()) if lives(memory, change.at)]
         later = {"updated_at": change.at, "damaged": False}
-        gone = [memory.model_copy(update=later | {"version": memory.version + 1}) for memory in living]
+        gone = [memory.replace(**later | {"version": memory.version + 1}) for memory in living]
         await self.record(change, [Step(operation="delete", memory=memory) for memory in gone])
         return [memory.id for memory in living]
 
@@ -139,7 +139,7 @@ class EphemeralTransaction:
         """At most `limit` memories that `change` took away, as they would come back."""
         later = [pair for pair in self._deletions(change) if pair[0].memory.seq > after]
         return [
-            former.memory.model_copy(update={"version": deletion.memory.version + 1, "seq": deletion.memory.seq})
+            former.memory.replace(version=deletion.memory.version + 1, seq=deletion.memory.seq)
             for deletion, former in later[:limit]
             if former is not None
         ]
@@ -147,7 +147,7 @@ class EphemeralTransaction:
     async def bring_back(self, change: Change, reason: str) -> None:
         """Write `change`, which undoes one that has `mere_deletions`."""
         lost = await self.lost(self._shelf.changes[change.undoes or 0], 0, sys.maxsize)
-        back = (memory.model_copy(update={"updated_at": change.at}) for memory in reversed(lost))
+        back = (memory.replace(updated_at=change.at) for memory in reversed(lost))
         await self.record(change, [Step(operation="restore", memory=memory, reason=reason) for memory in back])
 
     async def bring(self, change: Change, lineages: Sequence[Lineage], tell: Callable[[int], None]) -> None:
@@ -158,8 +158,8 @@ class EphemeralTransaction:
         undone = undone_by(lineages, seqs, own)
         for one in past_changes(lineages):
             told = {"seq": seqs[one.id], "system": True, "undoes": None, "undone_by": undone.get(seqs[one.id])}
-            shelf.changes[seqs[one.id]] = one.model_copy(update=told)
-        shelf.changes[own] = change.model_copy(update={"seq": own})
+            shelf.changes[seqs[one.id]] = one.replace(**told)
+        shelf.changes[own] = change.replace(seq=own)
         for one in lineages:
             await checkpoint()
             arrival = Revision(memory=one.memory, operation="add", reason=None, change=shelf.changes[own])
@@ -172,8 +172,8 @@ class EphemeralTransaction:
         stored: list[Memory] = []
         for one, change in zip(versions, changes, strict=True):
             self._shelf.last_seq += 1
-            stored.append(one.memory.model_copy(update={"row": row, "seq": self._shelf.last_seq}))
-            self._shelf.revisions.append(one.model_copy(update={"memory": stored[-1], "change": change}))
+            stored.append(one.memory.replace(row=row, seq=self._shelf.last_seq))
+            self._shelf.revisions.append(one.replace(memory=stored[-1], change=change))
         self._shelf.memories[row] = stored[-1]
         for former, later in superseded(lineage.revisions):
             past = Superseded(stored[former], changes[later].seq, stored[later].worded_at)
@@ -197,10 +197,7 @@ class EphemeralTransaction:
     async def withdraw(self, change: Change, reason: str) -> None:
         """Write `change`, which undoes one that has `mere_additions`."""
         added = await self.added(self._shelf.changes[change.undoes or 0], 0, sys.maxsize)
-        gone = (
-            one.model_copy(update={"version": one.version + 1, "updated_at": change.at, "damaged": False})
-            for one in reversed(added)
-        )
+        gone = (one.replace(version=one.version + 1, updated_at=change.at, damaged=False) for one in reversed(added))
         await self.record(change, [Step(operation="delete", memory=memory, reason=reason) for memory in gone])
 
     async def changes(self, ids: Sequence[str]) -> list[Change]:
@@ -256,7 +253,7 @@ class EphemeralTransaction:
     def _write(self, change: Change, step: Step) -> Memory:
         self._shelf.last_seq += 1
         seq = self._shelf.last_seq
-        memory = step.memory.model_copy(update={"row": step.memory.row or seq, "seq": seq})
+        memory = step.memory.replace(row=step.memory.row or seq, seq=seq)
         former = self._shelf.memories.pop(memory.row, None)
         if step.operation not in {"delete", "expire"}:
             self._shelf.memories[memory.row] = memory
@@ -275,7 +272,7 @@ class EphemeralTransaction:
         target: int | None = undone
         while target is not None:
             change = self._shelf.changes[target]
-            self._shelf.changes[target] = change.model_copy(update={"undone_by": undoer})
+            self._shelf.changes[target] = change.replace(undone_by=undoer)
             undoer = target if undoer is None else None
             target = change.undoes
 
@@ -297,7 +294,7 @@ def differs(one: Memory, other: Memory) -> bool:
 
 def current(shelf: Shelf, revision: Revision) -> Revision:
     """`revision` with its change as it is marked now."""
-    return revision.model_copy(update={"change": shelf.changes[revision.change.seq]})
+    return revision.replace(change=shelf.changes[revision.change.seq])
 
 
 def entry(shelf: Shelf, change: Change, traces: int) -> Entry:
@@ -349,7 +346,7 @@ def take_away(shelf: Shelf, revisions: Sequence[Revision]) -> None:
     first = [history[0] for row, history in histories(shelf).items() if row in rows]
     for one in (*revisions, *(revision for revision in first if revision.operation != "add")):
         seq = one.change.seq
-        shelf.changes[seq] = shelf.changes[seq].model_copy(update={"pruned": True})
+        shelf.changes[seq] = shelf.changes[seq].replace(pruned=True)
 
 
 def _walks_back(change: Change) -> bool:

@@ -57,7 +57,7 @@ class Bringing:
     async def bring(self, change: Change, brought: Sequence[Lineage], tell: Callable[[int], None]) -> None:
         """Write `change`, the versions of `brought` under changes of their own, and the memories themselves."""
         past = await self._changes(brought)
-        added = await self._turn.single("add_change", change.model_dump() | {"number": self._number})
+        added = await self._turn.single("add_change", change.fields() | {"number": self._number})
         own: int = added["seq"]
         undone = json.dumps(sorted(undone_by(brought, past, own).items()))
         await self._turn.all("bring_undone", {"undone": undone, "number": self._number})
@@ -86,7 +86,7 @@ class Bringing:
             stored: list[Memory] = []
             for memory, change, version in (*written, (one.memory, own, None)):
                 self.last_seq += 1
-                placed = memory.model_copy(update={"row": row, "seq": self.last_seq})
+                placed = memory.replace(row=row, seq=self.last_seq)
                 stored.append(placed)
                 operation, reason = (version.operation, version.reason) if version else ("add", None)
                 made = {"change": change, "operation": operation, "reason": reason}

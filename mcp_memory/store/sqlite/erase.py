@@ -221,7 +221,7 @@ async def _as_called(connection: Connection, doomed: Doomed, former: _Former) ->
     """`doomed` with the name that its user has in this copy. A number alone tells nobody: it may be another's there."""
     for number, name in former:
         if await schema_of(connection) and await connection.all("user_of_number", {"number": number, "user": name}):
-            return doomed.model_copy(update={"user": name})
+            return doomed.replace(user=name)
     return doomed
 
 
@@ -301,7 +301,7 @@ async def _delete_memory(turn: Connection, doomed: OneMemory, schema: int) -> Er
         await turn.all(name, own)
     if schema >= _PRUNED:
         await turn.all("mark_pruned", {"changes": json.dumps(changes), "memories": "[]"})
-    await turn.all("add_change", own | doomed.change.model_dump())
+    await turn.all("add_change", own | doomed.change.fields())
     return Erased(memories=head["count"], **counts)
 
 

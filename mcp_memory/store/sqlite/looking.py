@@ -40,7 +40,7 @@ class Looking:
     async def obsolete(self, user: str, writes: range, bounds: Bounds) -> list[int]:
         """The seqs of revisions in `writes` that retention may remove."""
         span = {"user": user, "first": writes.start, "last": writes.stop - 1}
-        return [row["seq"] for row in await self._reader.all("obsolete", span | bounds.model_dump())]
+        return [row["seq"] for row in await self._reader.all("obsolete", span | bounds.fields())]
 
     async def due(self) -> list[Due]:
         """Everybody who ever wrote, and from when on there is something expired."""

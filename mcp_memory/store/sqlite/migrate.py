@@ -122,7 +122,7 @@ async def resettle(turn: Connection, settings: FileSettings) -> None:
 
 def _filled(stored: FileSettings, wanted: FileSettings) -> FileSettings:
     chosen = {"model": stored.model or wanted.model, "languages": stored.languages or wanted.languages}
-    return stored.model_copy(update=chosen)
+    return stored.replace(**chosen)
 
 
 async def _put(turn: Connection, settings: FileSettings) -> None:

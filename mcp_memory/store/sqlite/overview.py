@@ -9,7 +9,7 @@ from mcp_memory.store.sqlite.connection import Connection
 async def holdings(reader: Connection, model: str) -> list[Holding]:
     """See `store.base.Store.users`."""
     found = await reader.all("holdings", {"model": model})
-    return [Holding(**{name: row[name] for name in Holding.model_fields}) for row in found]
+    return [Holding(**{name: row[name] for name in Holding.__struct_fields__}) for row in found]
 
 
 async def census(reader: Connection, user: str, now: int) -> Census:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from mcp_memory.models import (
     Change,
@@ -177,12 +177,7 @@ def digests_when_gone(found: Iterable[sqlite3.Row], at: int) -> bytes:
 
 def lost(found: Iterable[sqlite3.Row]) -> list[Memory]:
     """The memories of rows of the query `lost`, with the version that they would come back as."""
-    return [
-        version(row).model_copy(
-            update={"version": row["last_version"] + 1, "seq": row["deletion"] & SEQUENCE_MASK},
-        )
-        for row in found
-    ]
+    return [version(row).replace(version=row["last_version"] + 1, seq=row["deletion"] & SEQUENCE_MASK) for row in found]
 
 
 def brought_back(found: Iterable[sqlite3.Row], at: int, last_seq: int, analyzer: Analyzer) -> dict[str, Any]:
@@ -278,7 +273,7 @@ def _decoded(encoded: object, kind: type[_Json]) -> _Json:
 
 def _checked(fields: dict[str, Any], expected: object) -> Memory:
     try:
-        found = Memory(**fields)
+        found = Memory.checked(fields)
     except ValidationError:
         return salvage.memory(fields)
     return found if not found.damaged and digest(found) == expected else salvage.memory(fields)

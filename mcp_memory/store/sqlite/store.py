@@ -246,7 +246,7 @@ class SqliteStore(Looking):
             counted = await turn.single("make_up", {"number": head["number"]})
             common = {"number": head["number"], "made_up": counted["made_up"]}
             made = [
-                common | wording.model_dump() | rows.vector_parameters(vector, self.settings.model)
+                common | wording.fields() | rows.vector_parameters(vector, self.settings.model)
                 for wording, vector in vectors
             ]
             await turn.many("add_vector", made)
@@ -383,4 +383,4 @@ def _below(before: int | None) -> int:
 
 def _filter_parameters(user: str, scope: Filter) -> dict[str, Any]:
     topics = json.dumps(scope.topics, ensure_ascii=False) if scope.topics else None
-    return scope.model_dump() | {"user": user, "topics": topics}
+    return scope.fields() | {"user": user, "topics": topics}

@@ -69,7 +69,7 @@ class SqliteTransaction:
         number = await self._own_number()
         memories = [self._numbered(step.memory) for step in steps]
         pairs = list(zip(memories, steps, strict=True))
-        statements = [("add_change", change.model_dump() | {"number": number})]
+        statements = [("add_change", change.fields() | {"number": number})]
         for memory, step in pairs[:_FEW]:
             statements += self._statements(number, change, step, memory)
         added, *_ = await self._turn.in_turn(*statements)
@@ -91,7 +91,7 @@ class SqliteTransaction:
             digests.append(await to_thread.run_sync(rows.digests_when_gone, found, change.at))
             page |= {"after": found[-1]["row_id"] & rows.SEQUENCE_MASK}
         written = {"change_id": change.id, "last_seq": self._last_seq, "digests": b"".join(digests)}
-        added = ("add_change", change.model_dump() | {"number": number})
+        added = ("add_change", change.fields() | {"number": number})
         await self._turn.in_turn(added, ("clear_revisions", place | written), ("clear_memories", place))
         self._last_seq += len(ids)
         return ids
@@ -109,7 +109,7 @@ class SqliteTransaction:
     async def bring_back(self, change: Change, reason: str) -> None:
         """Write `change`, which undoes one that has `mere_deletions`."""
         number, undone, first = await self._own_number(), change.undoes or 0, self._last_seq
-        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
+        added = await self._turn.single("add_change", change.fields() | {"number": number})
         analyzer = Analyzer(self._analyzer.languages)  # in its thread it is alone with its stemmers
         left: int = (await self._turn.single("deletions", {"undone": undone}))["count"]
         self._last_seq += left
@@ -143,7 +143,7 @@ class SqliteTransaction:
     async def withdraw(self, change: Change, reason: str) -> None:
         """Write `change`, which undoes one that has `mere_additions`."""
         number, undone = await self._own_number(), change.undoes or 0
-        added = await self._turn.single("add_change", change.model_dump() | {"number": number})
+        added = await self._turn.single("add_change", change.fields() | {"number": number})
         digests: list[bytes] = []
         after = 0
         while found := await self._added(undone, after, _MANY):
@@ -200,7 +200,7 @@ class SqliteTransaction:
 
     async def prune(self, seqs: Sequence[int], bounds: Bounds) -> int:
         """Remove for good those of these revisions that are obsolete; of their memories nothing else is there."""
-        asked = bounds.model_dump() | {"number": self._number, "seqs": json.dumps(list(seqs))}
+        asked = bounds.fields() | {"number": self._number, "seqs": json.dumps(list(seqs))}
         found = await self._turn.all("prunable", asked)
         if found:
             gone = {name: json.dumps([row[at] for row in found]) for name, at in _PRUNED.items()}
@@ -223,7 +223,7 @@ class SqliteTransaction:
 
     def _numbered(self, memory: Memory) -> Memory:
         self._last_seq += 1
-        return memory.model_copy(update={"row": memory.row or self._last_seq, "seq": self._last_seq})
+        return memory.replace(row=memory.row or self._last_seq, seq=self._last_seq)
 
     async def _write_many(self, number: int, change: Change, pairs: Sequence[tuple[Memory, Step]]) -> None:
         """Write some steps of a large change: handed over one by one they would take longer, and far more room."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final
 
-from mcp_memory.models import Value
+from mcp_memory.values import Value
 
 _HERE: Final = files("mcp_memory.store.sqlite.sql")
 
