@@ -1,6 +1,6 @@
 """The only reader of time and randomness."""
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -16,7 +16,6 @@ ID_LENGTH: Final = 12
 DAY: Final = 86_400_000_000
 """Microseconds."""
 
-_chance: Final = secrets.SystemRandom()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,7 +44,7 @@ class SystemClock:
 
     def new_id(self) -> str:
         """A random id from the operating system's random source."""
-        return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        return "".join(ID_ALPHABET[byte % 32] for byte in os.urandom(ID_LENGTH))
 
     async def pause(self, seconds: float) -> None:
         """Sleep, by a clock that does not jump."""
@@ -54,7 +53,7 @@ class SystemClock:
 
 def jitter(least: float, most: float) -> float:
     """A length of time by chance, so that processes that wait for the same thing do not ask for it together."""
-    return _chance.uniform(least, most)
+    return least + (most - least) * int.from_bytes(os.urandom(4)) / 2**32
 
 
 @lru_cache(4_096)

@@ -4,7 +4,6 @@ The only reader of the environment and of the configuration file.
 """
 
 import logging
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -255,13 +254,17 @@ def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
 
 def _read(source: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         if required:
             raise ConfigError(f"{source}: no such configuration file") from error
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: cannot be read ({error})") from error
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
 

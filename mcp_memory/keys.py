@@ -5,7 +5,6 @@ A key is in no message, no log and no `repr`. Of a command that prints it nothin
 
 import hashlib
 import os
-import re
 import shlex
 import subprocess
 from functools import partial
@@ -16,6 +15,7 @@ import anyio.to_thread
 
 from mcp_memory.errors import ConfigError
 from mcp_memory.sections import EncryptionConfig
+from mcp_memory.text.patterns import Pattern
 
 COMMAND_SECONDS: Final = 60.0
 """What `key_command` may take: a password manager may have to ask its owner first."""
@@ -23,7 +23,7 @@ COMMAND_SECONDS: Final = 60.0
 ITERATIONS: Final = 256_000
 """Rounds of PBKDF2 with HMAC-SHA512 from a passphrase to a key of 32 bytes: the defaults of SQLCipher 4."""
 
-_RAW: Final = re.compile(r"[0-9A-Fa-f]{64}")
+_RAW: Final = Pattern(r"[0-9A-Fa-f]{64}")
 
 
 class Key:

@@ -6,7 +6,6 @@ Times are integers: microseconds since 1970-01-01 UTC. `views` turns them into I
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
 from pathlib import Path
@@ -231,8 +230,7 @@ class Page(Value):
     more: bool
 
 
-@dataclass(frozen=True)
-class Postings:
+class Postings(Value):
     """Which candidates hold which terms of a query: one entry for each such pair, as arrays of one length.
 
     `terms` has the number of the term, `places` the position of the candidate, and `repeated` whether the term stands
@@ -244,8 +242,7 @@ class Postings:
     repeated: "Booleans"
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(Value):
     """What the index holds for a query: memories, or past wordings, as arrays of one length; `rows` ascends.
 
     `rows` has the row of each memory, or for a past wording the `seq` of its revision; `lengths` counts its terms;
@@ -266,7 +263,7 @@ class Candidates:
     codes: "Codes | None"
     scales: "Floats"
     current: int
-    at_hand: Mapping[int, Memory] = field(default_factory=dict[int, Memory])
+    at_hand: Mapping[int, Memory] = {}
 
 
 class Past(Value):

@@ -6,11 +6,11 @@ The constants were chosen on LoCoMo, RealMem and MADial; `benchmarks/README.md` 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mcp_memory.models import Candidates, Postings
+from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +57,7 @@ _CHUNK: Final = 512
 """Vectors multiplied at a time: as many as stay in a processor's cache once they are no longer bytes."""
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(Value):
     """What is asked. `weights[n]` is how much term n counts: as often as it stands in the query.
 
     `probe` has the vector of the whole query in its first row, then those of its sentences if there are several; None
@@ -88,8 +87,7 @@ class Ranked(NamedTuple):
     cosine: float | None
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(Value):
     """The hits of a query, best first, and the few `behind` the limit.
 
     `matching` candidates reach the cut-off, `below` do not; the best of all has `best`.
@@ -102,8 +100,7 @@ class Ranking:
     best: float
 
 
-@dataclass(frozen=True)
-class _Arms:
+class _Arms(Value):
     """Every candidate's part of each arm, as arrays of the same length.
 
     `cosine` is NaN where there is no vector; `complete` says that it never is.
@@ -123,12 +120,12 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     import numpy as np
 
     if not len(found.rows):
-        return Ranking((), (), 0, 0, 0.0)
+        return Ranking(hits=(), behind=(), matching=0, below=0, best=0.0)
     arms = _arms(found, query)
     ranks = _fused(arms, query)
     places = _candidates(found, arms, max(NEAREST, limit))
     if query.foreign:
-        arms = replace(arms, cosine=None)  # of such texts any two are close: that orders, but tells nothing
+        arms = arms.replace(cosine=None)  # of such texts any two are close: that orders, but tells nothing
     scores = _scores(arms, query)
     best = float(scores[places].max()) if len(places) else 0.0
     anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
@@ -216,7 +213,7 @@ def excluded(found: Candidates) -> int:
 
 def within(found: Candidates, since: int, until: int) -> Candidates:
     """`found` with only those kept that were last changed from `since` until before `until`, in microseconds."""
-    return replace(found, kept=found.kept & (found.updated >= since) & (found.updated < until))
+    return found.replace(kept=found.kept & (found.updated >= since) & (found.updated < until))
 
 
 def joined(current: Candidates, past: Candidates) -> Candidates:
@@ -254,7 +251,7 @@ def grouped(found: Candidates, sizes: Sequence[int]) -> Candidates:
     groups = np.repeat(np.arange(len(sizes)), sizes)[asked.terms]
     pairs, which = np.unique(groups * size + asked.places, return_inverse=True)
     repeated = np.bincount(which, weights=asked.repeated, minlength=len(pairs)) > 0
-    return replace(found, postings=Postings(terms=pairs // size, places=pairs % size, repeated=repeated))
+    return found.replace(postings=Postings(terms=pairs // size, places=pairs % size, repeated=repeated))
 
 
 def matched(found: Candidates, place: int) -> tuple[int, ...]:

@@ -62,6 +62,7 @@ LAZY = {
     "mcp_memory.cli.tables": {"rich", "rich.console", "rich.table", "rich.text"},
     "mcp_memory.clients.formats.tomls": {"tomlkit", "tomlkit.items"},
     "mcp_memory.clients.formats.yamls": {"yaml"},
+    "mcp_memory.config": {"tomllib"},
     "mcp_memory.embed.base": {"numpy"},
     "mcp_memory.embed.builtin": {"numpy"},
     "mcp_memory.embed.openai": {"numpy", "openai"},

@@ -7,12 +7,13 @@ approximated by a fit of every token's row to its sentence vectors (`benchmarks/
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Final
 
 import anyio
+
+from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from mcp_memory.embed.base import Matrix
 
-CHECKSUM: Final = "6039bdf50e77f5c861eece7c951290118ad7ab405d1acb0ac60bccb5499abc69"
+CHECKSUM: Final = "839d5c4876e3240b067dde7388a118a201edcb6bd6d6d3c27f15b619766714a1"
 """SHA-256 of the table's file."""
 
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
@@ -41,7 +42,7 @@ class WordPiece:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.vocabulary = tuple(vocabulary)
-        self._ids: Mapping[str, int] = {piece: number for number, piece in enumerate(vocabulary)}
+        self._ids: Mapping[str, int] = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
         self._pieces = lru_cache(maxsize=16_384)(self._split)
 
     def ids(self, text: str) -> list[int]:
@@ -65,8 +66,7 @@ class WordPiece:
         return tuple(found)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Value):
     """Token vectors as two signed 4-bit values a byte, high half first, stored + 8; one scale a row."""
 
     packed: "NDArray[np.uint8]"
@@ -124,7 +124,8 @@ def load_table() -> Table:
 
     with as_file(files("mcp_memory.embed") / "table.npz") as path, np.load(path) as stored:
         vocabulary = stored["vocab"].tobytes().decode().split("\n")
-        return Table(stored["q"], stored["s"].astype(np.float32), WordPiece(vocabulary))
+        scales = stored["s"].astype(np.float32)
+        return Table(packed=stored["q"], scales=scales, tokenizer=WordPiece(vocabulary))
 
 
 def _words(text: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """`MemoryService`: what an agent or a person can do with memories. Two doors, `server` and `cli`, open onto it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -340,7 +339,7 @@ class MemoryService:
         ready, left = read(operations, now, self._zone, self.secrets)
         texts = [one.given["content"] for one in ready if "content" in one.given]
         vectors = iter(all_kept(await self.vectors.probe(texts), len(texts)) if texts else ())
-        return [replace(one, vector=next(vectors)) if "content" in one.given else one for one in ready], left
+        return [one.replace(vector=next(vectors)) if "content" in one.given else one for one in ready], left
 
     async def _add(
         self, user: str, given: Given, vector: Vector | None, now: int, origin: Origin, known: anyio.Event

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final, assert_never
 
@@ -26,13 +25,13 @@ from mcp_memory.service.outcomes import Done, Skipped
 from mcp_memory.service.pending import COUNTS, Beginning
 from mcp_memory.service.writing import Writing, altered, history_of, lives, removal, split_twins
 from mcp_memory.store.transaction import Transaction
+from mcp_memory.values import Value
 
 _ORDER: Final = {"delete": 0, "update": 1, "add": 2}
 """Deletions first: what they free, text or key, another operation may take."""
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Value):
     """An operation whose fields have been read; `vector` is that of its content."""
 
     operation: AddOperation | UpdateOperation | DeleteOperation
@@ -41,15 +40,14 @@ class Ready:
     redacted: tuple[str, ...] = ()
 
 
-@dataclass
 class Plan:
-    """What is to be written, and what not."""
+    """What is to be written, and what not. `expired` stand in the way without counting: out of date, or waiting."""
 
-    steps: list[Step] = field(default_factory=list[Step])
-    done: list[Done] = field(default_factory=list[Done])
-    skipped: list[Skipped] = field(default_factory=list[Skipped])
-    expired: dict[int, Memory] = field(default_factory=dict[int, Memory])
-    """Memories that stand in the way without counting: their time has passed, or they wait for approval."""
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.done: list[Done] = []
+        self.skipped: list[Skipped] = []
+        self.expired: dict[int, Memory] = {}
 
 
 def read(
@@ -211,7 +209,8 @@ def _ready(
         InvalidInput: one of them cannot be, or holds a secret.
     """
     screened = guard.screen(_fields(operation), secrets)
-    return Ready(operation, guard.check(screened.fields, now, zone), redacted=screened.redacted)
+    given = guard.check(screened.fields, now, zone)
+    return Ready(operation=operation, given=given, redacted=screened.redacted)
 
 
 def _fields(operation: AddOperation | UpdateOperation | DeleteOperation) -> Fields:

@@ -275,15 +275,14 @@ class Optimizer:
 def _operations(merging: Merging, vector: Vector | None) -> list[Ready]:
     """What carries out one merge: the others go first, so that their key is free."""
     ready = [
-        Ready(DeleteOperation(id=other.id, reason=merging.why, if_version=other.version), Given())
+        Ready(operation=DeleteOperation(id=other.id, reason=merging.why, if_version=other.version), given=Given())
         for other in merging.others
     ]
     given = _united(merging)
     if given:
         why = f"merged with {', '.join(other.id for other in merging.others)}"
-        ready.append(
-            Ready(UpdateOperation(id=merging.kept.id, reason=why, if_version=merging.kept.version), given, vector)
-        )
+        update = UpdateOperation(id=merging.kept.id, reason=why, if_version=merging.kept.version)
+        ready.append(Ready(operation=update, given=given, vector=vector))
     return ready
 
 

@@ -1,6 +1,5 @@
 """What a file from elsewhere says of memories, and how each is checked before it may come in."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -11,13 +10,14 @@ from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, Screened, SecretAction
 from mcp_memory.models import Change, Deed, Memory, Revision, State
 from mcp_memory.store.lineage import Lineage
+from mcp_memory.text.patterns import Pattern
 from mcp_memory.values import Value
 
 _LATEST: Final = guard.LAST_MOMENT - 2 * DAY
 """The last moment that has a date in every zone."""
 _MOST_VERSIONS: Final = 2**31
 _MANY: Final = 10_000
-_OWN_ID: Final = re.compile(f"[{ID_ALPHABET}]{{{ID_LENGTH}}}")
+_OWN_ID: Final = Pattern(f"[{ID_ALPHABET}]{{{ID_LENGTH}}}")
 
 
 class Said(Value):

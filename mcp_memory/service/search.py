@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
@@ -90,14 +89,14 @@ class _Shown(NamedTuple):
     boost: float = 0.0
 
 
-@dataclass(frozen=True)
 class Searcher:
     """What every search of one store needs."""
 
-    store: Store
-    vectors: Vectors
-    analyzer: Analyzer
-    zone: tzinfo | None
+    def __init__(self, store: Store, vectors: Vectors, analyzer: Analyzer, zone: tzinfo | None) -> None:
+        self.store = store
+        self.vectors = vectors
+        self.analyzer = analyzer
+        self.zone = zone
 
     async def search(self, user: str, wanted: Search) -> Found:
         """The hits of a search, best first, and how many matches are not among them.
@@ -204,8 +203,7 @@ class Searcher:
         frequencies = ranking.frequencies(found, len(words))
         held = {word for word, frequency in zip(words, frequencies, strict=True) if frequency}
         pairs = zip(query.terms, query.weights, strict=True)
-        return replace(
-            query,
+        return query.replace(
             weights=tuple(weight * NEAR_WEIGHT if term in near else weight for term, weight in pairs),
             near=tuple(word for group in near.values() for word in group if word in held),
         ), ranking.grouped(found, [len(group) for group in groups])
@@ -268,7 +266,7 @@ def _fitting(query: Query, found: Candidates) -> Query:
     """The query without vectors where those of the memories have another length."""
     if query.probe is None or found.codes is None or found.codes.shape[1] == query.probe.shape[1]:
         return query
-    return replace(query, probe=None)
+    return query.replace(probe=None)
 
 
 async def _rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranking:

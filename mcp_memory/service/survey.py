@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,6 +14,7 @@ from mcp_memory.models import Filter, Memory
 from mcp_memory.store.base import Store
 from mcp_memory.text.tokens import estimate
 from mcp_memory.text.wording import FACTS, Kind, Reader, Wording, alike, differences, frame, share
+from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     from mcp_memory.models import Candidates, Floats
@@ -57,8 +57,7 @@ class Near(NamedTuple):
     kinds: tuple[Kind, ...]
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Value):
     """The sound memories of a user by row, oldest first, and their vectors; `tokens` counts damaged ones too."""
 
     notes: Mapping[int, Note]
@@ -197,7 +196,7 @@ async def survey(store: Store, reader: Reader, user: str, now: int) -> Survey:
             if not memory.damaged:
                 notes.append(_note(memory, taken, reader))
     found = await store.candidates(user, (), Filter(now=now))
-    return Survey({note.row: note for note in reversed(notes)}, tokens, found)
+    return Survey(notes={note.row: note for note in reversed(notes)}, tokens=tokens, found=found)
 
 
 def _note(memory: Memory, tokens: int, reader: Reader) -> Note:

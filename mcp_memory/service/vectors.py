@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -11,6 +10,7 @@ from mcp_memory.embed.base import Embedder, packed
 from mcp_memory.errors import EmbeddingError, McpMemoryError
 from mcp_memory.models import Candidates, Vector
 from mcp_memory.store.base import Store
+from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     from mcp_memory.embed.base import Matrix
@@ -21,8 +21,7 @@ BATCH: Final = 64
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(Value):
     """The vectors of some texts; without `matrix`, `failure` says what went wrong, or there is no embedder."""
 
     matrix: "Matrix | None" = None

@@ -1,9 +1,10 @@
 """Clean-up of what comes in: nothing that nobody can see, everything that real text needs."""
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
+
+from mcp_memory.text.patterns import Pattern
 
 _HIDDEN_CHARACTERS: Final = (
     "\u0000-\u0008\u000b-\u001f\u007f-\u009f"  # controls but tab and newline
@@ -11,11 +12,11 @@ _HIDDEN_CHARACTERS: Final = (
     "\u202a-\u202e\u2066-\u2069"  # bidi embeddings, overrides and isolates
     "\U000e0000-\U000e007f"  # tag characters
 )
-_HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARACTERS}]")
-_HIDDEN_OR_BREAK: Final = re.compile(f"[{_HIDDEN_CHARACTERS}\u2028\u2029]")
-_SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-_JOINERS: Final = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_HIDDEN: Final = Pattern(f"[{_HIDDEN_CHARACTERS}]")
+_HIDDEN_OR_BREAK: Final = Pattern(f"[{_HIDDEN_CHARACTERS}\u2028\u2029]")
+_SELECTORS: Final = Pattern("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_JOINERS: Final = Pattern("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_SURROGATE: Final = Pattern("[\ud800-\udfff]")
 _EMOJI_SIGNS: Final = "\u2139\u203c\u2049\u2194\u25fb\u25fc\u25fd\u25fe\u2934\u2935\u3030\u303d"
 """Emoji that Unicode counts among letters, punctuation or mathematical signs."""
 _JOINING_SCRIPTS: Final = (

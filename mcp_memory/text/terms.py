@@ -16,6 +16,8 @@ from typing import Final, Literal
 
 import Stemmer
 
+from mcp_memory.text.patterns import Pattern
+
 LANGUAGES: Final[tuple[str, ...]] = tuple(
     name for name in Stemmer.algorithms() if name not in {"porter", "dutch_porter", "lovins"}
 )
@@ -54,7 +56,7 @@ _UNSPACED: Final = (
     (0x31F0, 0x31FF),
 )
 _HANGUL: Final = ((0x1100, 0x11FF), (0xAC00, 0xD7AF))
-_MARKS: Final = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0640\u093c\u09bc\u0a3c]")
+_MARKS: Final = Pattern("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0640\u093c\u09bc\u0a3c]")
 _ASCII_WORD: Final = re.compile("[a-z0-9]+")
 _ASCII_GAP: Final = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _PLAIN: Final = str.maketrans(
@@ -62,8 +64,8 @@ _PLAIN: Final = str.maketrans(
     | {"ة": "ه", "ى": "ي", "ی": "ي", "ک": "ك"}
 )
 """Letters that are typed plainly as often as not, and do not decompose."""
-_ARTICLE: Final = re.compile("^(?:[وبكف]?ال|لل)(?=[\u0620-\u064a]{3})")
-_HEBREW_PREFIX: Final = re.compile("^[והבלמשכ](?=[\u05d0-\u05ea]{3})")
+_ARTICLE: Final = Pattern("^(?:[وبكف]?ال|لل)(?=[\u0620-\u064a]{3})")
+_HEBREW_PREFIX: Final = Pattern("^[והבלמשכ](?=[\u05d0-\u05ea]{3})")
 _NAME: Final = re.compile(r"[A-Za-z0-9]+(?:[-_./@\\+&][A-Za-z0-9]+)*")
 _INNER: Final = re.compile(r"[A-Za-z0-9][-_./@\\+&][A-Za-z0-9]|[a-z][A-Z]|[A-Za-z]{2}[0-9]")
 """What shows that a name has several parts: ISO-27001, v2.3.1, bob@example.com, getUserName, Python3."""

@@ -106,12 +106,11 @@ class EphemeralStore:
 
         asked = found.postings
         alive = living[asked.places]
-        return replace(
-            found,
+        return found.replace(
             documents=int(living.sum()),
             mean_length=float(found.lengths[living].mean()) if living.any() else 0.0,
             kept=found.kept & living,
-            postings=Postings(asked.terms[alive], asked.places[alive], asked.repeated[alive]),
+            postings=Postings(terms=asked.terms[alive], places=asked.places[alive], repeated=asked.repeated[alive]),
         )
 
     async def vocabulary(self, user: str) -> Vocabulary:
@@ -122,7 +121,7 @@ class EphemeralStore:
         """The superseded wordings that hold any of `terms`."""
         past = [(one.wording.seq, self._terms(one.wording), memory) for one, memory in self._past(user, scope.now)]
         rows = sorted((row for row in past if set(terms) & set(row[1])), key=lambda row: row[0])
-        return replace(_arranged(rows, terms, scope, {}), current=0)
+        return _arranged(rows, terms, scope, {}).replace(current=0)
 
     async def living(self, user: str, at: Sequence[int], now: int) -> dict[int, Memory]:
         """The living memories at these rows, by row."""

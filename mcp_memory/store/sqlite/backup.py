@@ -7,7 +7,6 @@ flushed. Who makes one holds a lock of SQLite's on an empty file beside it: it e
 
 import glob
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Generator, Iterable
@@ -28,6 +27,7 @@ from mcp_memory.store.base import Backup
 from mcp_memory.store.sqlite.errors import database_errors, translate, translated
 from mcp_memory.store.sqlite.opening import Mode, connect, is_plain
 from mcp_memory.store.sqlite.sql import QUERIES
+from mcp_memory.text.patterns import Pattern
 
 if sys.platform == "darwin":
     import fcntl
@@ -40,7 +40,7 @@ _SOURCE_TIMEOUT: Final = 1.0
 """Seconds that a copy waits for a process which recovers the file, and for a lock on the copy, which nobody has."""
 _PAUSE: Final = 0.02
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NAME: Final = re.compile(r"-(\d{8}T\d{6})Z(?:-([a-z0-9-]+))?\.db")
+_NAME: Final = Pattern(r"-(\d{8}T\d{6})Z(?:-([a-z0-9-]+))?\.db")
 
 
 class Counts(NamedTuple):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from anyio import to_thread
@@ -18,15 +17,15 @@ MANY: Final = 500
 """So many memories or changes in one statement: calls beside this one have their turn in between."""
 
 
-@dataclass
 class _Part:
     """What some lineages come to in the tables."""
 
-    revisions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    arrived: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])
-    fingerprints: list[bytes] = field(default_factory=list[bytes])
-    wordings: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    past_fingerprints: list[bytes] = field(default_factory=list[bytes])
+    def __init__(self) -> None:
+        self.revisions: list[dict[str, Any]] = []
+        self.arrived: list[tuple[int, str, int]] = []
+        self.fingerprints: list[bytes] = []
+        self.wordings: list[tuple[Any, ...]] = []
+        self.past_fingerprints: list[bytes] = []
 
 
 async def lineages(reader: Connection, user: str, after: int, limit: int, now: int) -> list[Lineage]:
