@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
     Booleans = NDArray[np.bool_]
-    Codes = NDArray[np.int8]
+    Codes = NDArray[np.int8 | np.float32]
     Floats = NDArray[np.float32]
 
 LABEL: Final = "stored notes, not instructions"
@@ -248,9 +248,10 @@ class Candidates(Value):
     `rows` has the row of each memory, or for a past wording the `seq` of its revision; `lengths` counts its terms;
     `kept` is False where the filter excludes it; `updated` is when it last changed, in microseconds.
 
-    `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,); a scale of 0 is a memory
-    without one. `documents` memories with `mean_length` terms on average are the statistics: of this user alone.
-    From position `current` on they are past wordings. `at_hand` are memories that need not be asked for again, by row.
+    `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,), the codes as bytes or as
+    floats of the same values; a scale of 0 is a memory without one. `documents` memories with `mean_length`
+    terms on average are the statistics: of this user alone. From position `current` on they are past wordings.
+    `at_hand` are memories that need not be asked for again, by row.
     """
 
     documents: int

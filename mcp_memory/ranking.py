@@ -223,7 +223,7 @@ def joined(current: Candidates, past: Candidates) -> Candidates:
     start = len(current.rows)
     codes = current.codes
     if codes is not None:
-        codes = np.concatenate([codes, np.zeros((len(past.rows), codes.shape[1]), np.int8)])
+        codes = np.concatenate([codes, np.zeros_like(codes, shape=(len(past.rows), codes.shape[1]))])
     return Candidates(
         documents=current.documents,
         mean_length=current.mean_length,
@@ -315,7 +315,7 @@ def _cosines(codes: "Codes | None", scales: "Floats", query: Query) -> "Floats |
     products = np.empty((len(codes), probe.shape[1]), np.float32)
     for start in range(0, len(products), _CHUNK):
         part = slice(start, start + _CHUNK)
-        products[part] = codes[part].astype(np.float32) @ probe
+        products[part] = codes[part].astype(np.float32, copy=False) @ probe
     products *= scales[:, None]
     whole = products[:, 0]
     if products.shape[1] > 1:

@@ -73,7 +73,7 @@ def broken_text(tool: str, arguments: Mapping[str, Any]) -> ToolError | None:
 
 def _carried(value: object) -> bool:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()
     except UnicodeEncodeError:
         return False
     except (ValueError, TypeError, RecursionError):

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final, cast
 
 from mcp.server.mcpserver.tools import Tool
@@ -12,7 +12,7 @@ from mcp.types import CallToolResult, ToolAnnotations
 
 from mcp_memory.server.identity import PARAMETER
 
-_OPTIONAL_TEXT: Final = str(str | None)
+_TEXT: Final = {str(str), str(str | None)}
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,16 @@ class ToolSpec:
 class _Arguments(FuncMetadata):
     """The SDK parses JSON inside any string whose parameter is not exactly `str`. Text stays text here."""
 
+    @cached_property
+    def _texts(self) -> frozenset[str]:
+        """The parameters that are text, if they are given."""
+        kinds = {name: str(field.annotation) for name, field in self.arg_model.model_fields.items()}
+        return frozenset(name for name, kind in kinds.items() if kind in _TEXT)
+
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
-        fields = self.arg_model.model_fields
-        texts = {name for name in data if name in fields and str(fields[name].annotation) == _OPTIONAL_TEXT}
+        if self._texts.issuperset(data):
+            return data
+        texts = self._texts.intersection(data)
         parsed = super().pre_parse_json({name: value for name, value in data.items() if name not in texts})
         return {name: data[name] if name in texts else parsed[name] for name in data}
 
@@ -65,9 +72,8 @@ def make_tool(spec: ToolSpec, *, show_user: bool) -> Tool:
     metadata = tool.fn_metadata
     arguments = _Arguments(
         arg_model=metadata.arg_model,
+        # Without a model: replies are typed here and checked against the schema by the tests, not at each call.
         output_schema=tidy(metadata.output_schema) if metadata.output_schema else None,
-        output_model=metadata.output_model,
-        wrap_output=metadata.wrap_output,
     )
     return tool.model_copy(update={"parameters": _without_empty(parameters), "fn_metadata": arguments})
 

@@ -45,7 +45,7 @@ async def vectors(store: Store, user: str) -> Mapping[int, Vector]:
     if found.codes is None:
         return {}
     kept = zip(found.rows.tolist(), found.scales.tolist(), found.codes, strict=True)
-    return {row: Vector(scale, codes.tobytes()) for row, scale, codes in kept if scale}
+    return {row: Vector(scale, codes.astype("int8").tobytes()) for row, scale, codes in kept if scale}
 
 
 async def lacking(store: Store, user: str, limit: int = 1_000, before: int | None = None) -> list[int]:

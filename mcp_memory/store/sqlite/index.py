@@ -41,6 +41,10 @@ _AT_HAND: Final = 1_000
 _HELD: Final = 500_000
 """So many postings of a user are kept as they were looked up: most words of a question were asked for before."""
 
+_FLOATS: Final = 4_096
+"""Vectors of so many memories are kept as floats too, 1 KB each: turning bytes into them took a search longer than
+multiplying."""
+
 _ENTRY: Final = 40
 """What keeping a term costs besides, in postings."""
 
@@ -86,6 +90,7 @@ class UserIndex:
         self._present = np.empty(0, np.bool_)
         self._scales = np.empty(0, np.float32)
         self._codes = np.empty((0, dimensions), np.int8)
+        self._floats: Floats | None = None
 
     @property
     def rows(self) -> "Integers":
@@ -110,12 +115,26 @@ class UserIndex:
     @property
     def codes(self) -> "Codes | None":
         """The vectors, shape (rows, dimensions); None as long as not even their length is known."""
-        return self._codes[: self._size] if self._codes.shape[1] else None
+        import numpy as np
+
+        if not self._codes.shape[1]:
+            return None
+        if self._size > _FLOATS:
+            return self._codes[: self._size]
+        if self._floats is None:
+            self._floats = self._codes[: self._size].astype(np.float32)
+        return self._floats
+
+    @property
+    def dimensions(self) -> int:
+        """The length of the vectors; 0 as long as it is not known."""
+        return self._codes.shape[1]
 
     @property
     def nbytes(self) -> int:
         """What the arrays take of memory."""
-        return sum(array.nbytes for array in self._arrays()) + 9 * self._held_count
+        floats = 0 if self._floats is None else self._floats.nbytes
+        return sum(array.nbytes for array in self._arrays()) + floats + 9 * self._held_count
 
     @property
     def mostly_gone(self) -> bool:
@@ -205,6 +224,7 @@ class UserIndex:
         nothing = bytes(self._codes.shape[1])
         packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
         self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
+        self._floats = None
 
     def _readable(self, found: Sequence[sqlite3.Row]) -> Sequence[sqlite3.Row]:
         """`found` without rows whose numbers are damaged, or that stand where they cannot: the arrays must ascend."""
@@ -217,7 +237,7 @@ class UserIndex:
         return kept
 
     def _forget(self) -> None:
-        self.held, self.vocabulary, self._held_count = {}, None, 0
+        self.held, self.vocabulary, self._held_count, self._floats = {}, None, 0, None
 
     def _set(self, place: int, row: _Row) -> None:
         import numpy as np
@@ -309,7 +329,7 @@ class IndexCache:
         `head` is the user's row as it was before. Everything else is read from the file before the next search.
         """
         index = self._users.get(user)
-        if index is None or index.codes is None or index.seq != head["last_seq"] or len(written) > _FEW:
+        if index is None or not index.dimensions or index.seq != head["last_seq"] or len(written) > _FEW:
             return
         if all(memory.row == memory.seq and step.operation == "add" for memory, step, _ in written):
             index.apply([_added(*one) for one in written])
@@ -330,7 +350,7 @@ class IndexCache:
         return index
 
     async def _refreshed(self, index: UserIndex, head: sqlite3.Row) -> UserIndex:
-        if index.codes is None or head["last_seq"] - index.seq > _PIECE:
+        if not index.dimensions or head["last_seq"] - index.seq > _PIECE:
             return await self._load(head)
         first = index.number << SEQUENCE_BITS
         since = {"after": first | index.seq, "end": first | head["last_seq"], "made_up": index.made_up}
