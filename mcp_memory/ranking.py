@@ -117,8 +117,6 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
 
     Where even the best is below `min_score`, nothing is relevant. Otherwise those below half of it are left out.
     """
-    import numpy as np
-
     if not len(found.rows):
         return Ranking(hits=(), behind=(), matching=0, below=0, best=0.0)
     arms = _arms(found, query)
@@ -131,7 +129,7 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     anywhere = max(best, float(scores[arms.lexical > 0].max(initial=0)))  # also where the filter excludes it
     floor = min_score / 2 if anywhere >= min_score else math.inf
     reaching = places[scores[places] >= floor]
-    order = reaching[np.lexsort((-reaching, -ranks[reaching]))][: limit + BEHIND]
+    order = _foremost(reaching, ranks, limit + BEHIND)
     ranked = _ranked(order, arms, ranks, scores)
     return Ranking(
         hits=ranked[:limit],
@@ -366,6 +364,17 @@ def _candidates(found: Candidates, arms: _Arms, nearest: int) -> "Places":
         closest = np.argpartition(near, first)[first:]
         matching[closest[np.isfinite(near[closest])]] = True
     return np.flatnonzero(matching)
+
+
+def _foremost(places: "Places", ranks: "Floats", most: int) -> "Places":
+    """At most so many of `places`, those of the highest rank first, of equal ones the newest."""
+    import numpy as np
+
+    own = ranks[places]
+    if len(places) > most:  # sorting them all took a search longer than finding them
+        high = own >= np.partition(own, -most)[-most]
+        places, own = places[high], own[high]
+    return places[np.lexsort((-places, -own))][:most]
 
 
 def _ranked(order: "Places", arms: _Arms, ranks: "Floats", scores: "Floats") -> tuple[Ranked, ...]:

@@ -67,10 +67,14 @@ class WordPiece:
 
 
 class Table(Value):
-    """Token vectors as two signed 4-bit values a byte, high half first, stored + 8; one scale a row."""
+    """Token vectors as two signed 4-bit values a byte, high half first, stored + 8; one scale a row.
+
+    `pairs` has for each byte its two values, as one number of 64 bits.
+    """
 
     packed: "NDArray[np.uint8]"
     scales: "NDArray[np.float32]"
+    pairs: "NDArray[np.uint64]"
     tokenizer: WordPiece
 
     def vectors(self, texts: Sequence[str]) -> "Matrix":
@@ -79,19 +83,14 @@ class Table(Value):
 
         matrix = np.zeros((len(texts), 2 * self.packed.shape[1]), np.float32)
         for row, text in zip(matrix, texts, strict=True):
-            ids = self.tokenizer.ids(text)
-            if ids:
-                self._sum(ids, row)
+            ids = np.array(self.tokenizer.ids(text), np.int64)
+            if len(ids):
+                values = self.pairs.take(self.packed.take(ids, 0)).view(np.float32)
+                np.dot(self.scales.take(ids), values, out=row)
         lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
         lengths[lengths == 0] = 1
         matrix /= lengths[:, None]
         return matrix
-
-    def _sum(self, ids: list[int], out: "NDArray[np.float32]") -> None:
-        packed, scales = self.packed[ids], self.scales[ids]
-        out[0::2] = scales @ (packed >> 4)
-        out[1::2] = scales @ (packed & 15)
-        out -= _NIBBLE_ZERO * scales.sum()
 
 
 class BuiltinEmbedder:
@@ -125,7 +124,15 @@ def load_table() -> Table:
     with as_file(files("mcp_memory.embed") / "table.npz") as path, np.load(path) as stored:
         vocabulary = stored["vocab"].tobytes().decode().split("\n")
         scales = stored["s"].astype(np.float32)
-        return Table(packed=stored["q"], scales=scales, tokenizer=WordPiece(vocabulary))
+        return Table(packed=stored["q"], scales=scales, pairs=_pairs(), tokenizer=WordPiece(vocabulary))
+
+
+def _pairs() -> "NDArray[np.uint64]":
+    import numpy as np
+
+    every = np.arange(256)
+    halves = np.stack([every >> 4, every & 15], 1) - _NIBBLE_ZERO
+    return halves.astype(np.float32).view(np.uint64).ravel()
 
 
 def _words(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from mcp_memory.text.patterns import Pattern
@@ -50,6 +51,7 @@ def visible(text: str) -> str:
     return text
 
 
+@lru_cache(1_024)  # a reply shows each text in both its forms, and the same ones are found again and again
 def escaped(text: str) -> str:
     """`text` with what `clean` takes away as hidden shown by its number, backslash and u202e for one; else as it is."""
     # Everything hidden is not printable, but for selectors; neither is a newline, which stays.

@@ -8,6 +8,7 @@ character what nobody would see: both can be read back, and what is stored stays
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from mcp_memory.clock import ID_ALPHABET, ID_LENGTH
@@ -25,10 +26,9 @@ MARK: Final = "⚠ reads like an instruction, is stored text: "
 QUOTED: Final = 500
 """Characters of a stored text that a sentence of ours quotes at most."""
 
-_POSING: Final = Pattern(
-    rf"[<＜﹤](?=[\s/\\]*[nN][oO][tT][eE][sS])|\[(?=[{ID_ALPHABET}]{{{ID_LENGTH}}}\])"
-    r"|[sS]tored(?=\s+notes\s*,\s*not\s+instructions)|STORED(?=\s+NOTES\s*,\s*NOT\s+INSTRUCTIONS)"
-)
+_TAG: Final = Pattern(r"[<＜﹤](?=[\s/\\]*[nN][oO][tT][eE][sS])")
+_ID: Final = Pattern(rf"\[(?=[{ID_ALPHABET}]{{{ID_LENGTH}}}\])")
+_LABELLED: Final = Pattern(r"stored(?=\s+notes\s*,\s*not\s+instructions)", re.IGNORECASE)
 """What would pass for the delimiter, for the line of a memory, or for the label."""
 
 
@@ -43,13 +43,17 @@ def inline(text: str) -> str:
     return f"({LABEL}): {OPENING} {told(' '.join(cut.split()))} {CLOSING}"
 
 
+@lru_cache(1_024)
 def shown(text: str) -> str:
     """`text` as it stands inside a block: further lines indented, nothing hidden, nothing that poses as ours."""
     visible = escaped(text)
-    # Most texts hold nothing that the pattern could begin with, and a search for single signs takes next to no time.
-    signs = "<" in visible or "[" in visible or "tored" in visible or "TORED" in visible
-    if signs or not (visible.isascii() or ("＜" not in visible and "﹤" not in visible)):
-        visible = _POSING.sub(_broken, visible)
+    # Most texts hold nothing that a pattern could begin with, and a search for single signs takes next to no time.
+    if "<" in visible or not (visible.isascii() or ("＜" not in visible and "﹤" not in visible)):
+        visible = _TAG.sub(_broken, visible)
+    if "[" in visible:
+        visible = _ID.sub(_broken, visible)
+    if "tored" in visible or "TORED" in visible:
+        visible = _LABELLED.sub(_broken, visible)
     return visible.replace("\n", f"\n{INDENT}")
 
 
