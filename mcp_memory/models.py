@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Booleans = NDArray[np.bool_]
     Codes = NDArray[np.int8 | np.float32]
+    Signs = NDArray[np.uint64]
+    Places = NDArray[np.intp]
     Floats = NDArray[np.float32]
 
 LABEL: Final = "stored notes, not instructions"
@@ -251,7 +253,7 @@ class Candidates(Value):
     `codes` and `scales` are the vectors of one model, shape (rows, dimensions) and (rows,), the codes as bytes or as
     floats of the same values; a scale of 0 is a memory without one. `documents` memories with `mean_length`
     terms on average are the statistics: of this user alone. From position `current` on they are past wordings.
-    `at_hand` are memories that need not be asked for again, by row.
+    `at_hand` are memories that need not be asked for again, by row; `signs` are those of the codes, see `signs`.
     """
 
     documents: int
@@ -265,6 +267,7 @@ class Candidates(Value):
     scales: "Floats"
     current: int
     at_hand: Mapping[int, Memory] = {}
+    signs: "Signs | None" = None
 
 
 class Past(Value):

@@ -5,21 +5,19 @@ The constants were chosen on LoCoMo, RealMem and MADial; `benchmarks/README.md` 
 """
 
 import math
-from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mcp_memory.models import Candidates, Postings
+from mcp_memory import signs
+from mcp_memory.models import Candidates
 from mcp_memory.values import Value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mcp_memory.models import Codes
+    from mcp_memory.models import Codes, Floats, Places
 
-    Floats = NDArray[np.float32]
-    Places = NDArray[np.int64]
     Wide = NDArray[np.float64]
 
 K1: Final = 0.9
@@ -35,6 +33,9 @@ SENTENCE_WEIGHT: Final = 0.3
 
 NEAREST: Final = 20
 """So many of the nearest by meaning are candidates, whether they share a word with the query or not."""
+
+COARSE: Final = 128
+"""So many vectors of the most alike signs are compared by their cosines where only the few closest are wanted."""
 
 BEHIND: Final = 20
 """So many behind the limit are looked at, since a newer statement of the same may stand behind the older."""
@@ -140,6 +141,21 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     )
 
 
+def nearest(found: Candidates, query: Query, limit: int) -> list[tuple[int, float]]:
+    """Where the kept memories stand whose meaning is closest, at most `limit` of them, and the cosine of each."""
+    import numpy as np
+
+    places = np.flatnonzero(found.kept)
+    if query.probe is not None and found.signs is not None:
+        all_kept = len(places) == len(found.signs)
+        places = places[signs.closest(found.signs if all_kept else found.signs[places], query.probe[0], COARSE)]
+    cosine = _cosines(None if found.codes is None else found.codes[places], found.scales[places], query)
+    if cosine is None:
+        return []
+    best = np.argsort(-cosine)[:limit]
+    return list(zip(places[best].tolist(), cosine[best].tolist(), strict=True))
+
+
 def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[Ranked, ...]:
     """The best `limit` by score of those that hold a term or are among the `newest`: the order that a text needs.
 
@@ -189,72 +205,6 @@ def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple
     best = (*ranked.hits, *(ranked.behind[at - limit] for at in sorted(taken)))
     places = order.tolist()
     return best, tuple((places[one], places[other]) for one, other in close if other in shown)
-
-
-def frequencies(found: Candidates, terms: int) -> list[int]:
-    """How many candidates hold each of the query's `terms` terms."""
-    import numpy as np
-
-    return np.bincount(found.postings.terms, minlength=terms).tolist()
-
-
-def excluded(found: Candidates) -> int:
-    """How many memories hold a term of the query, but the filter excludes them."""
-    import numpy as np
-
-    if bool(found.kept.all()):
-        return 0
-    holding = np.zeros(len(found.rows), np.bool_)
-    holding[found.postings.places] = True
-    return int(np.count_nonzero(holding & ~found.kept))
-
-
-def within(found: Candidates, since: int, until: int) -> Candidates:
-    """`found` with only those kept that were last changed from `since` until before `until`, in microseconds."""
-    return found.replace(kept=found.kept & (found.updated >= since) & (found.updated < until))
-
-
-def joined(current: Candidates, past: Candidates) -> Candidates:
-    """Memories and past wordings side by side. The statistics stay those of the memories."""
-    import numpy as np
-
-    start = len(current.rows)
-    codes = current.codes
-    if codes is not None:
-        codes = np.concatenate([codes, np.zeros_like(codes, shape=(len(past.rows), codes.shape[1]))])
-    return Candidates(
-        documents=current.documents,
-        mean_length=current.mean_length,
-        rows=np.concatenate([current.rows, past.rows]),
-        lengths=np.concatenate([current.lengths, past.lengths]),
-        kept=np.concatenate([current.kept, past.kept]),
-        updated=np.concatenate([current.updated, past.updated]),
-        postings=Postings(
-            terms=np.concatenate([current.postings.terms, past.postings.terms]),
-            places=np.concatenate([current.postings.places, past.postings.places + start]),
-            repeated=np.concatenate([current.postings.repeated, past.postings.repeated]),
-        ),
-        codes=codes,
-        scales=np.concatenate([current.scales, past.scales]),
-        current=start,
-        at_hand=current.at_hand,
-    )
-
-
-def grouped(found: Candidates, sizes: Sequence[int]) -> Candidates:
-    """`found` with its terms taken together in groups of these sizes: a memory holds a group if it holds any of it."""
-    import numpy as np
-
-    asked, size = found.postings, max(1, len(found.rows))
-    groups = np.repeat(np.arange(len(sizes)), sizes)[asked.terms]
-    pairs, which = np.unique(groups * size + asked.places, return_inverse=True)
-    repeated = np.bincount(which, weights=asked.repeated, minlength=len(pairs)) > 0
-    return found.replace(postings=Postings(terms=pairs // size, places=pairs % size, repeated=repeated))
-
-
-def matched(found: Candidates, place: int) -> tuple[int, ...]:
-    """Which of the query's terms the candidate at `place` holds."""
-    return tuple(sorted(found.postings.terms[found.postings.places == place].tolist()))
 
 
 def _arms(found: Candidates, query: Query) -> _Arms:

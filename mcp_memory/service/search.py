@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from mcp_memory import ranking
+from mcp_memory import candidates, ranking
 from mcp_memory.clock import date_in
 from mcp_memory.errors import InvalidInput, StoreError
 from mcp_memory.models import Candidates, Filter, Hit, LeftOut, Match, Memory, Past
@@ -34,6 +34,13 @@ newest memories of each, bound the cost of an add at any size of the store."""
 
 NEIGHBOUR_NEWEST: Final = 1_000
 """The vectors of so many newest memories are compared as well."""
+
+NEIGHBOUR_POOL: Final = 8
+"""So many of the closest in meaning are compared word by word. Of statements with a third of their words exchanged that
+finds 95 % among 700 others; telling words alone found 79 %, and took longer."""
+
+SOME: Final = 2_000
+"""From so many memories on meanings are compared in a thread, beside a write that is on its way."""
 
 NEIGHBOUR_SCORE: Final = 0.3
 """Below this score two texts are about different things."""
@@ -119,7 +126,7 @@ class Searcher:
             query, found = await self._widened(user, query, near, wanted)
             ranked = await _rank(found, query, pool, wanted.min_score)
         if period and not ranked.hits and not self._telling(wanted.query, period):
-            found = ranking.within(found, period.since, period.until)
+            found = candidates.within(found, period.since, period.until)
             ranked = await _rank(found, query, pool, 0.0)
         ordered = await self._hits(user, found, ranked, wanted.scope.now)
         if period:
@@ -162,6 +169,36 @@ class Searcher:
             raise group.exceptions[0] from None  # one of the two failed, and the other was cancelled
 
     async def _neighbours(self, known: anyio.Event, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
+        if probe.matrix is not None and not self._foreign(content):
+            found = await self.store.candidates(user, (), Filter(now=now))
+            query = _fitting(_query((), probe, foreign=False), found)
+            if query.probe is not None and bool(found.scales[found.kept].all()):
+                known.set()
+                return await self._near_in_meaning(user, content, query, found, now)
+        return await self._near_in_words(known, user, content, probe, now)
+
+    async def _near_in_meaning(
+        self, user: str, content: str, query: Query, found: Candidates, now: int
+    ) -> tuple[Hit, ...]:
+        """Of the memories whose meaning is closest those that also share words: two texts about the same do both."""
+        if len(found.rows) < SOME:
+            near = ranking.nearest(found, query, NEIGHBOUR_POOL)
+        else:
+            near = await anyio.to_thread.run_sync(ranking.nearest, found, query, NEIGHBOUR_POOL)
+        cosines = {int(found.rows[place]): max(cosine, 0.0) for place, cosine in near}
+        living = await self._living(user, found, list(cosines), now)
+        terms = self.analyzer.query_terms(content)
+        hits: list[Hit] = []
+        for row, memory in living.items():
+            shared = len(terms.keys() & self.analyzer.terms(memory.content)) / max(1, len(terms))
+            hits.append(Hit(memory=memory, score=(shared + cosines[row]) / 2))
+        hits.sort(key=lambda hit: (hit.score, hit.memory.row), reverse=True)
+        return tuple(hit for hit in hits[: NEIGHBOURS + 1] if hit.score >= NEIGHBOUR_SCORE)
+
+    async def _near_in_words(
+        self, known: anyio.Event, user: str, content: str, probe: Probe, now: int
+    ) -> tuple[Hit, ...]:
+        """The same where meaning does not tell, or not of all."""
         longest = sorted(self.analyzer.query_terms(content).items(), key=lambda item: len(item[0]), reverse=True)
         if not longest:
             return ()
@@ -181,11 +218,11 @@ class Searcher:
         found = await self.store.candidates(user, terms, wanted.scope)
         if not wanted.include_past:
             return found
-        return ranking.joined(found, await self.store.past_candidates(user, terms, wanted.scope))
+        return candidates.joined(found, await self.store.past_candidates(user, terms, wanted.scope))
 
     async def _near(self, user: str, query: Query, found: Candidates) -> dict[str, list[str]]:
         """For the query's terms that no memory holds, the words that may be meant."""
-        frequencies = ranking.frequencies(found, len(query.terms))
+        frequencies = candidates.frequencies(found, len(query.terms))
         unknown = [term for term, frequency in zip(query.terms, frequencies, strict=True) if not frequency]
         if not any(len(term) >= LEAST for term in unknown):
             return {}
@@ -200,13 +237,13 @@ class Searcher:
         words = [word for group in groups for word in group]
         found = await self._candidates(user, words, wanted)
         # Of an expired memory the index still has the words: only those that somebody living holds are told.
-        frequencies = ranking.frequencies(found, len(words))
+        frequencies = candidates.frequencies(found, len(words))
         held = {word for word, frequency in zip(words, frequencies, strict=True) if frequency}
         pairs = zip(query.terms, query.weights, strict=True)
         return query.replace(
             weights=tuple(weight * NEAR_WEIGHT if term in near else weight for term, weight in pairs),
             near=tuple(word for group in near.values() for word in group if word in held),
-        ), ranking.grouped(found, [len(group) for group in groups])
+        ), candidates.grouped(found, [len(group) for group in groups])
 
     def _telling(self, query: str, period: Period) -> bool:
         """Whether the query asks for more than a period: it has two other words, which are no stop words."""
@@ -321,7 +358,7 @@ def _left_out(found: Candidates, ranked: Ranking, *, shown: int, wanted: Search)
     reasons = (
         (ranked.matching - shown, f"beyond limit {wanted.limit}"),
         (ranked.below, cut),
-        (ranking.excluded(found), "excluded by the filter"),
+        (candidates.excluded(found), "excluded by the filter"),
     )
     return tuple(LeftOut(count=count, reason=reason) for count, reason in reasons if count > 0)
 
@@ -340,7 +377,7 @@ def _past_hit(one: Ranked, past: Past | None) -> Hit | None:
 
 def _explained(one: _Shown, found: Candidates, query: Query) -> Hit:
     ranked = one.ranked
-    words = tuple(query.terms[term] for term in ranking.matched(found, ranked.place))
+    words = tuple(query.terms[term] for term in candidates.matched(found, ranked.place))
     match = Match(
         rank=ranked.rank + one.boost, lexical=ranked.lexical, semantic=ranked.cosine, words=words, boost=one.boost
     )

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 
-from mcp_memory import ranking
+from mcp_memory.candidates import frequencies
 from mcp_memory.keys import Key
 from mcp_memory.models import Candidates, Change, Deed, Entry, Filter, Memory, Revision, Step, fingerprint
 from mcp_memory.store.base import Store
@@ -167,7 +167,7 @@ def seen(candidates: Candidates, terms: int) -> Seen:
     return Seen(
         documents=candidates.documents,
         mean_length=candidates.mean_length,
-        frequencies=tuple(ranking.frequencies(candidates, terms)),
+        frequencies=tuple(frequencies(candidates, terms)),
         rows=tuple(rows),
     )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from mcp_memory.errors import StoreUnavailable
 from mcp_memory.store.base import UNCHOSEN
 from mcp_memory.store.sqlite.backup import SqliteBackups
+from mcp_memory.store.sqlite.cache import IndexCache
 from mcp_memory.store.sqlite.connection import Turns, open_connection, open_watch
 from mcp_memory.store.sqlite.erase import Eraser
-from mcp_memory.store.sqlite.index import IndexCache
 from mcp_memory.store.sqlite.migrate import schema_of, settle
 from mcp_memory.store.sqlite.sql import MIGRATIONS
 from mcp_memory.store.sqlite.store import SqliteStore

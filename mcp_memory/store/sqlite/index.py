@@ -6,33 +6,24 @@ deleted memory, whichever process deleted it.
 """
 
 import sqlite3
-from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import anyio
-
-from mcp_memory.models import Memory, State, Step
+from mcp_memory.models import Memory
+from mcp_memory.signs import signs_of, words
 from mcp_memory.store.sqlite import rows
-from mcp_memory.store.sqlite.connection import Connection
-from mcp_memory.store.sqlite.rows import SEQUENCE_BITS, SEQUENCE_MASK
 from mcp_memory.text.near import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mcp_memory.models import Booleans, Codes, Floats, Integers
+    from mcp_memory.models import Booleans, Codes, Floats, Integers, Signs
 
 NEVER: Final = 2**62
 """The expiry of what does not expire; beyond every moment."""
 
-_PIECE: Final = 4_000
-"""Rows read at once: other readers take their turn in between."""
-
 _SPARE: Final = 1_024
-
-_FEW: Final = 100
 
 _AT_HAND: Final = 1_000
 """So many memories of a user are kept as they were read: the same ones are found again and again."""
@@ -90,6 +81,7 @@ class UserIndex:
         self._present = np.empty(0, np.bool_)
         self._scales = np.empty(0, np.float32)
         self._codes = np.empty((0, dimensions), np.int8)
+        self._signs = np.empty((0, words(dimensions)), np.uint64)
         self._floats: Floats | None = None
 
     @property
@@ -124,6 +116,11 @@ class UserIndex:
         if self._floats is None:
             self._floats = self._codes[: self._size].astype(np.float32)
         return self._floats
+
+    @property
+    def signs(self) -> "Signs":
+        """The signs of the vectors."""
+        return self._signs[: self._size]
 
     @property
     def dimensions(self) -> int:
@@ -224,6 +221,7 @@ class UserIndex:
         nothing = bytes(self._codes.shape[1])
         packed = b"".join(row["vector"] if ok else nothing for row, ok in zip(found, usable, strict=True))
         self._codes[part] = np.frombuffer(packed, np.int8).reshape(len(found), -1)
+        self._signs[part] = signs_of(self._codes[part])
         self._floats = None
 
     def _readable(self, found: Sequence[sqlite3.Row]) -> Sequence[sqlite3.Row]:
@@ -252,6 +250,7 @@ class UserIndex:
         self._scales[place] = row["scale"] if self.usable(row) else 0
         if self.usable(row):
             self._codes[place] = np.frombuffer(row["vector"], np.int8)
+            self._signs[place] = signs_of(self._codes[place][None])
 
     def usable(self, row: _Row) -> bool:
         """Whether the row has a vector of the right length and scale; anything else is damage on disk."""
@@ -277,7 +276,8 @@ class UserIndex:
         return place
 
     def _arrays(self) -> tuple["np.ndarray", ...]:
-        return (self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes)
+        numbers = (self._rows, self._lengths, self._updated, self._expires, self._present)
+        return (*numbers, self._scales, self._codes, self._signs)
 
     def _reserve(self, more: int) -> None:
         import numpy as np
@@ -289,114 +289,11 @@ class UserIndex:
         self._adopt([np.concatenate([a, np.zeros((room, *a.shape[1:]), a.dtype)]) for a in self._arrays()])
 
     def _adopt(self, arrays: "Sequence[np.ndarray]") -> None:
-        self._rows, self._lengths, self._updated, self._expires, self._present, self._scales, self._codes = arrays
-
-
-class IndexCache:
-    """The array indexes of the users searched last, at most `limit` bytes of them, but always the one in use."""
-
-    def __init__(self, reader: Connection, model: str, limit: int) -> None:
-        self._reader = reader
-        self._model = model
-        self._limit = limit
-        self._users: OrderedDict[str, UserIndex] = OrderedDict()
-        self._lock = anyio.Lock()
-
-    def of(self, user: str) -> UserIndex | None:
-        """The index of `user` as it was used last, if it is still there."""
-        return self._users.get(user)
-
-    def drop(self, user: str) -> None:
-        """Let go of what is held of a user who is not in the file any more."""
-        self._users.pop(user, None)
-
-    async def current(self, user: str, head: sqlite3.Row) -> UserIndex:
-        """The index of `user`, whose row of `users` is `head`, with all that `head` knows of."""
-        async with self._lock:
-            index = self._users.get(user)
-            if index is None or index.number != head["number"] or index.vector_seq != head["vector_seq"]:
-                index = await self._load(head)
-            elif index.seq < head["last_seq"] or index.made_up < head["made_up"]:
-                index = await self._refreshed(index, head)
-            self._users[user] = index
-            self._users.move_to_end(user)
-            self._evict()
-            return index
-
-    def wrote(self, user: str, head: sqlite3.Row, written: Sequence[tuple[Memory, Step, int]]) -> None:
-        """Take over what this process has just written, if it only added memories to what is known here.
-
-        `head` is the user's row as it was before. Everything else is read from the file before the next search.
-        """
-        index = self._users.get(user)
-        if index is None or not index.dimensions or index.seq != head["last_seq"] or len(written) > _FEW:
-            return
-        if all(memory.row == memory.seq and step.operation == "add" for memory, step, _ in written):
-            index.apply([_added(*one) for one in written])
-            index.seq += len(written)
-
-    async def _load(self, head: sqlite3.Row) -> UserIndex:
-        first = head["number"] << SEQUENCE_BITS
-        found: list[sqlite3.Row] = []
-        index: UserIndex | None = None
-        after = first - 1
-        while index is None or len(found) == _PIECE:
-            piece = {"model": self._model, "after": after, "end": first | SEQUENCE_MASK, "limit": _PIECE}
-            found = await self._reader.all("indexed_rows", piece)
-            index = index or UserIndex(head, _dimensions(found))
-            if found:
-                index.extend(found)
-                after = max(after + 1, first | found[-1]["row"])  # rows ascend, unless they are damaged
-        return index
-
-    async def _refreshed(self, index: UserIndex, head: sqlite3.Row) -> UserIndex:
-        if not index.dimensions or head["last_seq"] - index.seq > _PIECE:
-            return await self._load(head)
-        first = index.number << SEQUENCE_BITS
-        since = {"after": first | index.seq, "end": first | head["last_seq"], "made_up": index.made_up}
-        own = {"model": self._model, "first": first, "last": first | SEQUENCE_MASK}
-        asked, written = since | own, head["last_seq"] - index.seq
-        found, left = await self._reader.in_turn(("indexed_changes", asked), ("revisions_left", asked))
-        if left[0]["count"] < written:
-            return await self._load(head)  # retention has removed what told that a memory is gone
-        index.apply(found)
-        # Heads can arrive out of order: what a later one brought is known.
-        index.seq = max(index.seq, head["last_seq"])
-        index.made_up = max(index.made_up, head["made_up"])
-        return await self._load(head) if index.mostly_gone else index
-
-    def restart(self, model: str) -> None:
-        """Begin anew, with the vectors of another model."""
-        self._model = model
-        self._users.clear()
-
-    def _evict(self) -> None:
-        total = sum(index.nbytes for index in self._users.values())
-        while total > self._limit and len(self._users) > 1:
-            _, index = self._users.popitem(last=False)
-            total -= index.nbytes
-
-
-def _dimensions(found: Sequence[sqlite3.Row]) -> int:
-    """The length of most vectors: one that differs is damaged."""
-    lengths = Counter(len(row["vector"]) for row in found if isinstance(row["vector"], bytes))
-    return max(lengths, key=lengths.__getitem__, default=0)
+        self._rows, self._lengths, self._updated, self._expires, self._present, *vectors = arrays
+        self._scales, self._codes, self._signs = vectors
 
 
 def _sound(row: _Row) -> bool:
     """Whether the numbers of a row are numbers; those of a deleted memory are not there at all."""
     numbers = isinstance(row["term_count"], int) and isinstance(row["updated_at"], int)
     return numbers and (row["expires_at"] is None or isinstance(row["expires_at"], int))
-
-
-def _added(memory: Memory, step: Step, term_count: int) -> dict[str, Any]:
-    """A new memory as the queries `indexed_rows` and `indexed_changes` give it."""
-    return {
-        "row": memory.row,
-        "present": memory.state is State.ACTIVE,
-        "term_count": term_count,
-        "updated_at": memory.updated_at,
-        "expires_at": memory.expires_at,
-        "scale": step.vector.scale if step.vector else 0.0,
-        "vector": step.vector.codes if step.vector else None,
-    }

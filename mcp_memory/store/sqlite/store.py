@@ -30,6 +30,7 @@ from mcp_memory.store.base import UNCHOSEN, Backups, FileSettings, Holding, Unem
 from mcp_memory.store.sqlite import overview, rows, salvage
 from mcp_memory.store.sqlite.arrays import kept, nothing, of_living
 from mcp_memory.store.sqlite.backup import SqliteBackups
+from mcp_memory.store.sqlite.cache import IndexCache
 from mcp_memory.store.sqlite.connection import (
     Connection,
     Turns,
@@ -42,7 +43,7 @@ from mcp_memory.store.sqlite.connection import (
 )
 from mcp_memory.store.sqlite.erase import Eraser
 from mcp_memory.store.sqlite.errors import REMEDY
-from mcp_memory.store.sqlite.index import Held, IndexCache, UserIndex
+from mcp_memory.store.sqlite.index import Held, UserIndex
 from mcp_memory.store.sqlite.looking import Looking
 from mcp_memory.store.sqlite.migrate import check_head, check_turn, migrate, resettle, settle
 from mcp_memory.store.sqlite.transaction import SqliteTransaction
@@ -139,6 +140,7 @@ class SqliteStore(Looking):
             scales=index.scales,
             current=len(index.rows),
             at_hand=index.at_hand,
+            signs=index.signs,
         )
 
     async def vocabulary(self, user: str) -> Vocabulary:
