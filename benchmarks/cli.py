@@ -22,8 +22,8 @@ from mcp_memory.models import Origin
 
 OWNER: Final = "alice"
 BASE: Final = "import pydantic, click, sqlite3"
-LIBRARIES: Final = "from pydantic import BaseModel, SecretStr; import click, anyio, aiosqlite, anyio._backends._asyncio"
-"""What every command that reads loads of others, without a line of ours: values, settings, one connection to a file."""
+LIBRARIES: Final = "import click, msgspec, anyio, aiosqlite, anyio._backends._asyncio"
+"""What every command that reads loads of others, without a line of ours: values, and one connection to a file."""
 HELP_BUDGET: Final = 1.5
 READING_BUDGET: Final = 2.5
 

@@ -100,9 +100,9 @@ def test_the_bundle_holds_the_whole_package_and_no_test(staged: Path) -> None:
 def test_the_bundle_is_installed_without_what_developers_need(staged: Path) -> None:
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     cut = tomllib.loads((staged / "pyproject.toml").read_text(encoding="utf-8"))
-    assert cut == {name: whole[name] for name in ("build-system", "project")} | {
-        "tool": {"hatch": {"build": {"targets": {"wheel": whole["tool"]["hatch"]["build"]["targets"]["wheel"]}}}}
-    }
+    hatch = whole["tool"]["hatch"]
+    needed = {"version": hatch["version"], "build": {"targets": {"wheel": hatch["build"]["targets"]["wheel"]}}}
+    assert cut == {name: whole[name] for name in ("build-system", "project")} | {"tool": {"hatch": needed}}
 
 
 async def test_the_bundle_starts_where_nothing_was_filled_in(bundle: Any, staged: Path, tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ async def test_an_endpoint_that_is_not_there_is_named_and_every_write_waits_for_
     async with scripted_endpoint() as endpoint:
         gone = endpoint.base_url
     async with client_of(served_by(config, gone), mode) as client:
+        await ok(client, "list_memories")  # opens the file, which waits for no endpoint
         for number in range(5):
             with anyio.fail_after(TIMEOUT + 1):
                 await ok(client, "add_memory", content=f"Owns {number + 2} bicycles")
