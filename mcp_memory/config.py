@@ -3,19 +3,19 @@
 The only reader of the environment and of the configuration file.
 """
 
+import builtins
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 import platformdirs
-from msgspec import ValidationError, convert
 from msgspec.structs import fields as fields_of
 from msgspec.structs import force_setattr
 
-from mcp_memory import clock, guard
+from mcp_memory import clock, guard, text
 from mcp_memory.errors import ConfigError, InvalidInput
 from mcp_memory.sections import (
     ApprovalConfig,
@@ -35,7 +35,7 @@ from mcp_memory.sections import (
     nearest,
 )
 from mcp_memory.text.addresses import parse_address
-from mcp_memory.values import Value, misfit
+from mcp_memory.values import Misfit, Value, plain_type
 
 PREFIX: Final = "MCP_MEMORY_"
 APP_NAME: Final = "mcp-memory"
@@ -63,8 +63,8 @@ _NEVER_EMPTY: Final = {"user", "tools"}
 _NONE_WHEN_EMPTY: Final = {"llm.temperature"}
 """Settings that are turned off by an empty text, since neither TOML nor a variable has a null."""
 
-_NO_CHOICE: Final = "Invalid enum value "
-"""How msgspec tells of a text that is none of the allowed ones; it does not name those."""
+_TRUE: Final = frozenset({"1", "true", "yes", "on", "y", "t"})
+_FALSE: Final = frozenset({"0", "false", "no", "off", "n", "f"})
 
 _log = logging.getLogger(__name__)
 
@@ -149,13 +149,14 @@ def load(file: Path | None, environ: Mapping[str, str], options: Mapping[str, An
         if value is not None:
             _put(merged, name, value)
             places[name] = f"--{name.replace('_', '-')}"
-    for name in _NONE_WHEN_EMPTY:
-        section, _, inner = name.partition(".")
-        if merged.get(section, {}).get(inner) == "":
-            _put(merged, name, None)
+    for name, place in places.items():
+        try:
+            _put(merged, name, _typed(name, _get(merged, name)))
+        except ValueError as error:
+            raise ConfigError(f"{place}: {error}") from error
     try:
-        config = _with_keys(convert(merged, Config, strict=False), environ)
-    except ValidationError as error:
+        config = _with_keys(Config.checked(merged), environ)
+    except Misfit as error:
         name, told = _explained(error)
         within = [place for inner, place in places.items() if inner.startswith(f"{name}.")]
         place = places.get(name) or ", ".join(within) or f"{source}: {name}"
@@ -225,23 +226,12 @@ def _settable(section: type[Value]) -> list[str]:
     return [field.name for field in fields_of(section) if field.type is not Secret]
 
 
-def _explained(error: ValidationError) -> tuple[str, str]:
+def _explained(error: Misfit) -> tuple[str, str]:
     """The dotted name of the setting that is refused, as far as it is known, and why."""
-    path, told = misfit(error)
-    parts = [part for part in path.split(".") if part.isidentifier()]
+    parts = [part for part in error.place.split(".") if part.isidentifier()]
     if isinstance(error.__cause__, Unusable):
         return ".".join(filter(None, [*parts, error.__cause__.setting])), str(error.__cause__)
-    name = ".".join(parts)
-    if told.startswith(_NO_CHOICE):
-        told = f"{told.removeprefix(_NO_CHOICE)} is no choice; known: {', '.join(_choices(name))}"
-    return name, told
-
-
-def _choices(setting: str) -> tuple[str, ...]:
-    """What the setting of that dotted name may be, where that is a choice."""
-    section, _, inner = setting.rpartition(".")
-    within = _sections()[section] if section else None
-    return next((get_args(field.type) for field in fields_of(within or Config) if field.name == inner), ())
+    return ".".join(parts), error.why
 
 
 def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
@@ -254,7 +244,7 @@ def _with_keys(config: Config, environ: Mapping[str, str]) -> Config:
 
 def _read(source: Path, *, required: bool) -> dict[str, Any]:
     try:
-        text = source.read_text(encoding="utf-8")
+        content = source.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         if required:
             raise ConfigError(f"{source}: no such configuration file") from error
@@ -264,7 +254,7 @@ def _read(source: Path, *, required: bool) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
 
@@ -302,6 +292,53 @@ def _warn_of_unknown(environ: Mapping[str, str], config: Config) -> None:
 def _put(target: dict[str, Any], name: str, value: object) -> None:
     section, _, inner = name.rpartition(".")
     (target.setdefault(section, {}) if section else target)[inner] = value
+
+
+def _get(source: Mapping[str, Any], name: str) -> object:
+    section, _, inner = name.rpartition(".")
+    return (source[section] if section else source)[inner]
+
+
+def _typed(name: str, value: object) -> object:
+    """What a text means as the value of the setting of that dotted name; everything else is as it is.
+
+    Raises:
+        ValueError: nothing that it can be.
+    """
+    if not isinstance(value, str):
+        return value
+    if text.lone_surrogate(value):
+        raise ValueError("it holds bytes that are no UTF-8 text")
+    if not value and name in _NONE_WHEN_EMPTY:
+        return None
+    match _kinds().get(name):
+        case builtins.bool:
+            if (word := value.strip().lower()) not in _TRUE | _FALSE:
+                raise ValueError(f"{guard.shown(value)} is neither true nor false")
+            return word in _TRUE
+        case builtins.int:
+            return _number(value, int, "whole number")
+        case builtins.float:
+            return _number(value, float, "number")
+        case _:
+            return value
+
+
+def _number(value: str, read: Callable[[str], float], what: str) -> float:
+    try:
+        return read(value)
+    except ValueError:
+        raise ValueError(f"{guard.shown(value)} is no {what}") from None
+
+
+@cache
+def _kinds() -> dict[str, object]:
+    """What each setting is, by its dotted name."""
+    kinds: dict[str, object] = {}
+    for name, section in settings().items():
+        inner = name.rpartition(".")[2]
+        kinds[name] = next(plain_type(one.type) for one in fields_of(section) if one.name == inner)
+    return kinds
 
 
 def _dotted(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

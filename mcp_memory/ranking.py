@@ -5,6 +5,7 @@ The constants were chosen on LoCoMo, RealMem and MADial; `benchmarks/README.md` 
 """
 
 import math
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -35,7 +36,7 @@ NEAREST: Final = 20
 """So many of the nearest by meaning are candidates, whether they share a word with the query or not."""
 
 COARSE: Final = 128
-"""So many vectors of the most alike signs are compared by their cosines where only the few closest are wanted."""
+"""The vectors of so many memories with the most alike signs are compared where only the few closest are wanted."""
 
 BEHIND: Final = 20
 """So many behind the limit are looked at, since a newer statement of the same may stand behind the older."""
@@ -141,31 +142,13 @@ def rank(found: Candidates, query: Query, limit: int, min_score: float) -> Ranki
     )
 
 
-def nearest(found: Candidates, query: Query, limit: int) -> list[tuple[int, float]]:
-    """Where the kept memories stand whose meaning is closest, at most `limit` of them, and the cosine of each."""
-    import numpy as np
-
-    places = np.flatnonzero(found.kept)
-    if query.probe is not None and found.signs is not None:
-        all_kept = len(places) == len(found.signs)
-        places = places[signs.closest(found.signs if all_kept else found.signs[places], query.probe[0], COARSE)]
-    cosine = _cosines(None if found.codes is None else found.codes[places], found.scales[places], query)
-    if cosine is None:
-        return []
-    best = np.argsort(-cosine)[:limit]
-    return list(zip(places[best].tolist(), cosine[best].tolist(), strict=True))
-
-
-def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[Ranked, ...]:
-    """The best `limit` by score of those that hold a term or are among the `newest`: the order that a text needs.
-
-    A question is answered best by what `rank` puts first; two texts that say the same are those with most in common.
-    """
+def closest(found: Candidates, query: Query, limit: int) -> tuple[Ranked, ...]:
+    """The best `limit` by score of those that hold a term or may be close in meaning, and as many of the closest."""
     import numpy as np
 
     wanted = np.zeros(len(found.rows), np.bool_)
     wanted[found.postings.places] = True
-    wanted[np.flatnonzero(found.kept)[-newest:]] = True
+    wanted[_alike_by_signs(found, query)] = True
     places = np.flatnonzero(wanted & found.kept)
     if not len(places):
         return ()
@@ -177,7 +160,42 @@ def closest(found: Candidates, query: Query, limit: int, newest: int) -> tuple[R
     arms = _Arms(bm25=lexical, lexical=lexical, cosine=cosine, complete=bool(scales.all()))
     scores = _scores(arms, query)
     best = np.lexsort((-places, -scores))[:limit]
+    if cosine is not None:
+        best = np.unique(np.concatenate([best, np.lexsort((-places, -cosine))[:limit]]))
     return tuple(one._replace(place=int(places[one.place])) for one in _ranked(best, arms, scores, scores))
+
+
+def alike_most(found: Candidates, query: Query, pool: Sequence[Ranked], held: Sequence[Sequence[int]]) -> list[Ranked]:
+    """`pool` by the score of what each really holds, the numbers of its terms in `held`: the order that a text needs.
+
+    A question is answered best by what `rank` puts first; two texts that say the same are those with most in common.
+    """
+    import numpy as np
+
+    weights = np.array(query.weights, np.float64) * _idf(found, len(query.terms))
+    share = np.array([weights[list(terms)].sum() for terms in held]) / (weights.sum() or 1.0)
+    coverage = np.array([len(terms) for terms in held]) / max(1, len(query.terms))
+    lexical = np.minimum((share + coverage) / 2, 1).astype(np.float32)
+    cosines = [math.nan if one.cosine is None else one.cosine for one in pool]
+    known = not all(map(math.isnan, cosines))
+    cosine = np.array(cosines, np.float32) if known else None
+    arms = _Arms(bm25=lexical, lexical=lexical, cosine=cosine, complete=not any(map(math.isnan, cosines)))
+    scored = zip(pool, _scores(arms, query).tolist(), lexical.tolist(), strict=True)
+    told = [one._replace(rank=score, score=score, lexical=part) for one, score, part in scored]
+    return sorted(told, key=lambda one: (one.score, one.place), reverse=True)
+
+
+def _alike_by_signs(found: Candidates, query: Query) -> "Places":
+    """Where the kept memories stand whose vectors have the signs most alike those of the query's."""
+    import numpy as np
+
+    if query.probe is None or query.foreign or found.codes is None:
+        return np.empty(0, np.int64)
+    known = signs.signs_of(found.codes) if found.signs is None else found.signs
+    if bool(found.kept.all()):
+        return signs.closest(known, query.probe[0], COARSE)
+    kept = np.flatnonzero(found.kept)
+    return kept[signs.closest(known[kept], query.probe[0], COARSE)]
 
 
 def alike(found: Candidates, ranked: Ranking) -> tuple[tuple[Ranked, ...], tuple[tuple[int, int], ...]]:
@@ -320,11 +338,11 @@ def _foremost(places: "Places", ranks: "Floats", most: int) -> "Places":
     """At most so many of `places`, those of the highest rank first, of equal ones the newest."""
     import numpy as np
 
-    own = ranks[places]
+    own = -ranks[places]
     if len(places) > most:  # sorting them all took a search longer than finding them
-        high = own >= np.partition(own, -most)[-most]
+        high = ~(own > np.partition(own, most - 1)[most - 1])
         places, own = places[high], own[high]
-    return places[np.lexsort((-places, -own))][:most]
+    return places[np.lexsort((-places, own))][:most]
 
 
 def _ranked(order: "Places", arms: _Arms, ranks: "Floats", scores: "Floats") -> tuple[Ranked, ...]:

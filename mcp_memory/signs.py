@@ -34,4 +34,4 @@ def closest(signs: "Signs", probe: "Floats", limit: int) -> "Places":
         return np.arange(len(signs))
     counts = np.bitwise_count(signs ^ signs_of(probe[None]))
     differing = counts.astype(np.float32) @ np.ones(counts.shape[1], np.float32)  # sums rows twice as fast as sum()
-    return np.flatnonzero(differing <= np.partition(differing, limit)[limit - 1])
+    return np.flatnonzero(differing <= np.partition(differing, limit - 1)[limit - 1])

@@ -143,7 +143,7 @@ def test_a_foreign_variable_with_our_prefix_is_warned_of(caplog: pytest.LogCaptu
         pytest.param('[search]\nlanguages = ["klingon"]', ["search.languages", "known: arabic"], id="no such language"),
         pytest.param("[search]\nlanguages = []", ["search.languages", "at least one"], id="no language"),
         pytest.param("[llm]\ntemperature = -0.1", ["llm.temperature", ">= 0"], id="below zero"),
-        pytest.param('[llm]\ntemperature = "warm"', ["llm.temperature", "float"], id="no temperature"),
+        pytest.param('[llm]\ntemperature = "warm"', ["llm.temperature", "'warm' is no number"], id="no temperature"),
         pytest.param("[llm]\ntimeout = 0", ["llm.timeout"], id="no time for a reply"),
         pytest.param("[llm]\nmax_token = 9", ["llm.max_token", "did you mean max_tokens?"], id="misspelt"),
         pytest.param('[extraction]\nmode = "both"', ["extraction.mode", "agentic"], id="both modes"),
@@ -202,7 +202,51 @@ def test_a_wrong_value_names_where_it_came_from(
     assert "\n" not in str(caught.value)
 
 
-ADDRESSES = ["http://127.0.0.1:11434/v1", "https://api.example.com/v1/", "HTTPS://bob:pass@h", "http://[::1]:8080"]
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        *(("profile.in_instructions", word, True) for word in ("yes", "ON", "1", " true ", "t")),
+        *(("profile.in_instructions", word, False) for word in ("no", "off", "0", "False", "n")),
+        *(("backup.keep", number, 5) for number in ("5", " 5 ", "+5", "05")),
+        *(("store.lock_timeout", number, 0.5) for number in (".5", "0.5", "5e-1")),
+        ("search.cache_mb", "1_000", 1_000),
+    ],
+)
+def test_a_variable_is_read_as_people_write_it(tmp_path: Path, setting: str, value: str, expected: object) -> None:
+    section, name = setting.split(".")
+    in_file = config.load(written(tmp_path, f'[{section}]\n{name} = "{value}"'), {}, {})
+    for loaded in (config.load(None, {config.variable(setting): value}, {}), in_file):
+        assert getattr(getattr(loaded, section), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("profile.in_instructions", "maybe", "'maybe' is neither true nor false"),
+        ("backup.keep", "five", "'five' is no whole number"),
+        ("backup.keep", "1.5", "'1.5' is no whole number"),
+        ("llm.temperature", "null", "'null' is no number"),
+        ("store.lock_timeout", "nan", "expected float > 0"),
+        ("store.lock_timeout", "1e400", "expected float"),
+        ("log_level", "`warning`", "it is none of debug, info, warning, error"),
+        ("log_level", "\udcff", "it holds bytes that are no UTF-8 text"),
+        ("profile.in_instructions", "\udcff", "it holds bytes that are no UTF-8 text"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_one_line_that_says_so(setting: str, value: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {config.variable(setting): value}, {})
+    assert str(caught.value).startswith(f"{config.variable(setting)}: {told}")
+
+
+ADDRESSES = [
+    "http://127.0.0.1:11434/v1",
+    "https://api.example.com/v1/",
+    "HTTPS://bob:pass@h",
+    "http://[::1]:8080",
+    "http://bücher.example/v1",
+    "http://u:p[w@h",
+]
 
 
 @pytest.mark.parametrize("address", ["", *ADDRESSES])
@@ -214,7 +258,17 @@ def test_an_endpoint_is_an_address_or_none(tmp_path: Path, section: str, address
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1:11434", "localhost", "ftp://h/v1", "http://", "http://bob:pass@h/?q=1", "http://h/v1?", "http://h/#v"],
+    [
+        "127.0.0.1:11434",
+        "localhost",
+        "ftp://h/v1",
+        "http://",
+        "http://bob:pass@h/?q=1",
+        "http://h/v1?",
+        "http://h/#v",
+        *("http://256.1.1.1", "http://x[::1]/v1", "http://[::1]x:9", "http://[v1.x]", "http://a b", "http://a\u2028b"),
+        *("http://h:70000", "http://a..b", "http://\u200b"),
+    ],
 )
 @pytest.mark.parametrize("section", ["embedding", "llm"])
 def test_an_endpoint_that_is_no_address_is_refused_without_repeating_it(section: str, address: str) -> None:

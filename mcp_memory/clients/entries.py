@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, Final, cast
 
-from msgspec import ValidationError
-
 from mcp_memory.clients import formats
 from mcp_memory.clients.base import Client, Folders, Format, KeyPath, Place
 from mcp_memory.errors import ConfigError
-from mcp_memory.values import Value
+from mcp_memory.values import Misfit, Value
 
 _NAME: Final = re.compile(r"mcp[-_]memory(\.exe|\.cmd)?", re.IGNORECASE)
 _PACKAGE: Final = re.compile(r"mcp[-_]memory(\[[\w,-]*\])?([@=<>~!][^/\\]*)?", re.IGNORECASE)
@@ -115,7 +113,7 @@ def _server(client: Client, table: object) -> _Server | None:
     given = {"command": command, "args": args, "env": fields.get(client.shape.env), "cwd": fields.get("cwd")}
     try:
         return _Server.checked({key: value for key, value in given.items() if value is not None})
-    except ValidationError:
+    except Misfit:
         return None
 
 

@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from msgspec import ValidationError
-
 from mcp_memory import guard
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import AddOperation, DeleteOperation, NoOperation, Operation, UpdateOperation
 from mcp_memory.service.outcomes import Skipped
-from mcp_memory.values import Value, misfit
+from mcp_memory.values import Misfit, Value
 
 MAX_OPERATIONS: Final = 25
 """So many operations count for one chunk; more say that something is wrong with what decided them."""
@@ -105,9 +103,8 @@ def decided(
     for one in given[:MAX_OPERATIONS]:
         try:
             operations.append(_operation(_Decided.checked(one), memory_of))
-        except ValidationError as error:
-            place, why = misfit(error)
-            left.append(_unread(one, f"{place}: {why}" if place else f"is no object with an op: {why}"))
+        except Misfit as error:
+            left.append(_unread(one, str(error) if error.place else f"is no object with an op: {error.why}"))
         except InvalidInput as error:
             left.append(_unread(one, str(error)))
     meant = Counter(one.id for one in operations if isinstance(one, UpdateOperation | DeleteOperation))

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Final
 
-from msgspec import ValidationError
-
 from mcp_memory import guard, prompts
 from mcp_memory.errors import InvalidInput, ModelError
 from mcp_memory.extraction.decision import listed
@@ -23,7 +21,7 @@ from mcp_memory.text.notes import block, told
 from mcp_memory.text.patterns import Pattern
 from mcp_memory.text.tokens import estimate
 from mcp_memory.text.wording import CALENDAR, FACTS, NEGATIONS, Wording, alike, kind_of
-from mcp_memory.values import Value
+from mcp_memory.values import Misfit, Value
 
 Tell = Callable[[int, int], Awaitable[None]]
 """Told before each group: how many are done, and how many there are."""
@@ -240,7 +238,7 @@ def _results_in(reply: str) -> list[_Result | None]:
 def _result(one: object) -> _Result | None:
     try:
         return _Result.checked(one)
-    except ValidationError:
+    except Misfit:
         return None
 
 

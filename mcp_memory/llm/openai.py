@@ -18,6 +18,7 @@ from mcp_memory.endpoint import API, Endpoint, Fault, sendable
 from mcp_memory.errors import ModelError
 from mcp_memory.llm.base import ChatMessage, Completion, json_in
 from mcp_memory.sections import LlmConfig
+from mcp_memory.text.cleanup import lone_surrogate
 from mcp_memory.text.patterns import Pattern
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class OpenAIModel:
 
     def _read(self, content: bytes) -> Completion:
         try:
-            reply = msgspec.json.decode(content, type=_Reply)
+            reply = msgspec.convert(json.loads(content), _Reply)  # msgspec reads no NaN, which some servers send
         except (ValueError, RecursionError):
             raise Fault("what it answers is no chat completion", API) from None
         choice = reply.choices[0] if reply.choices else _Choice()
@@ -158,6 +159,8 @@ class OpenAIModel:
         text = choice.message.text()
         if not text.strip():
             raise Fault("the reply is empty", "set another llm.model, or raise llm.max_tokens", retry=0)
+        if lone_surrogate(text):
+            raise Fault("what it answers is no Unicode", API)
         return Completion(text, _count(reply.usage, "prompt_tokens"), _count(reply.usage, "completion_tokens"))
 
     def _check_end(self, reason: str | None) -> None:

@@ -29,18 +29,10 @@ MAX_TERMS: Final = 64
 NEIGHBOURS: Final = 3
 NEIGHBOUR_TERMS: Final = 8
 NEIGHBOUR_DEPTH: Final = 16
-"""A neighbour shares telling words, which are long and rare: so many of a text's longest terms, and so many of the
-newest memories of each, bound the cost of an add at any size of the store."""
-
-NEIGHBOUR_NEWEST: Final = 1_000
-"""The vectors of so many newest memories are compared as well."""
-
-NEIGHBOUR_POOL: Final = 8
-"""So many of the closest in meaning are compared word by word. Of statements with a third of their words exchanged that
-finds 95 % among 700 others; telling words alone found 79 %, and took longer."""
-
-SOME: Final = 2_000
-"""From so many memories on meanings are compared in a thread, beside a write that is on its way."""
+NEIGHBOUR_POOL: Final = 4
+"""A neighbour shares telling words, which are long and rare, or its meaning. Of so many of a text's longest terms so
+many of the newest memories that hold it are looked up, beside those of like meaning; so many of the best, and of the
+closest in meaning, are then compared word by word."""
 
 NEIGHBOUR_SCORE: Final = 0.3
 """Below this score two texts are about different things."""
@@ -169,47 +161,27 @@ class Searcher:
             raise group.exceptions[0] from None  # one of the two failed, and the other was cancelled
 
     async def _neighbours(self, known: anyio.Event, user: str, content: str, probe: Probe, now: int) -> tuple[Hit, ...]:
-        if probe.matrix is not None and not self._foreign(content):
-            found = await self.store.candidates(user, (), Filter(now=now))
-            query = _fitting(_query((), probe, foreign=False), found)
-            if query.probe is not None and bool(found.scales[found.kept].all()):
-                known.set()
-                return await self._near_in_meaning(user, content, query, found, now)
-        return await self._near_in_words(known, user, content, probe, now)
-
-    async def _near_in_meaning(
-        self, user: str, content: str, query: Query, found: Candidates, now: int
-    ) -> tuple[Hit, ...]:
-        """Of the memories whose meaning is closest those that also share words: two texts about the same do both."""
-        if len(found.rows) < SOME:
-            near = ranking.nearest(found, query, NEIGHBOUR_POOL)
-        else:
-            near = await anyio.to_thread.run_sync(ranking.nearest, found, query, NEIGHBOUR_POOL)
-        cosines = {int(found.rows[place]): max(cosine, 0.0) for place, cosine in near}
-        living = await self._living(user, found, list(cosines), now)
-        terms = self.analyzer.query_terms(content)
-        hits: list[Hit] = []
-        for row, memory in living.items():
-            shared = len(terms.keys() & self.analyzer.terms(memory.content)) / max(1, len(terms))
-            hits.append(Hit(memory=memory, score=(shared + cosines[row]) / 2))
-        hits.sort(key=lambda hit: (hit.score, hit.memory.row), reverse=True)
-        return tuple(hit for hit in hits[: NEIGHBOURS + 1] if hit.score >= NEIGHBOUR_SCORE)
-
-    async def _near_in_words(
-        self, known: anyio.Event, user: str, content: str, probe: Probe, now: int
-    ) -> tuple[Hit, ...]:
-        """The same where meaning does not tell, or not of all."""
         longest = sorted(self.analyzer.query_terms(content).items(), key=lambda item: len(item[0]), reverse=True)
         if not longest:
             return ()
         query = _query(longest[:NEIGHBOUR_TERMS], probe, foreign=self._foreign(content))
         found = await self.store.candidates(user, query.terms, Filter(now=now), NEIGHBOUR_DEPTH)
         known.set()
+        query = _fitting(query, found)
+        pool = ranking.closest(found, query, NEIGHBOUR_POOL)
+        rows = [int(found.rows[one.place]) for one in pool]
+        living = await self._living(user, found, rows, now)
+        there = {one.place: living[row] for one, row in zip(pool, rows, strict=True) if row in living}
+        pool = [one for one in pool if one.place in there]
+        held = [self._held(query.terms, there[one.place]) for one in pool]
         # One more than are shown, as one may be that very text.
-        best = ranking.closest(found, _fitting(query, found), NEIGHBOURS + 1, NEIGHBOUR_NEWEST)
-        close = [(one, int(found.rows[one.place])) for one in best if one.score >= NEIGHBOUR_SCORE]
-        living = await self._living(user, found, [row for _, row in close], now)
-        return tuple(hit for one, row in close if (hit := _hit(one, living.get(row))) is not None)
+        best = ranking.alike_most(found, query, pool, held)[: NEIGHBOURS + 1] if pool else []
+        return tuple(Hit(memory=there[one.place], score=one.score) for one in best if one.score >= NEIGHBOUR_SCORE)
+
+    def _held(self, terms: Sequence[str], memory: Memory) -> list[int]:
+        """Which of `terms` a memory holds: not all that do were looked up."""
+        held = frozenset(self.analyzer.terms(memory.content))
+        return [number for number, term in enumerate(terms) if term in held]
 
     def _foreign(self, text: str) -> bool:
         return not self.vectors.multilingual and is_foreign(text)

@@ -1,15 +1,20 @@
 """Addresses of endpoints: http or https, a host, perhaps a port, a path, a name and a password."""
 
+import ipaddress
+import re
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+
+from mcp_memory.text.patterns import Pattern
 
 _PORTS: Final = {"http": 80, "https": 443}
-_OUTSIDE: Final = frozenset(' \t\r\n<>"\\^`{|}%')
+_PLACE: Final = Pattern(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>\d*))?", re.IGNORECASE)
+_NUMBERS: Final = Pattern(r"[\d.]+")
+_OUTSIDE: Final = frozenset(' <>"\\^`{|}%')
 """What no host has in it."""
 
 
 class Address(NamedTuple):
-    """An address in its parts; `path` has no slash at its end."""
+    """An address in its parts; `host` is ASCII, `path` has no slash at its end."""
 
     scheme: str
     host: str
@@ -27,17 +32,41 @@ class Address(NamedTuple):
 
 def parse_address(url: str) -> Address | None:
     """The address of `url`; None where it is none, or has a query or a fragment."""
+    url = url.strip()
+    if not url.isprintable() or "?" in url or "#" in url:
+        return None
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    person, _, place = place.rpartition("@")
     try:
-        parts = urlsplit(url.strip())
-        port = parts.port
+        found = _PLACE.fullmatch(place)
+        host = _host(found["six"], found["host"]) if found else ""
+        port = int(found["port"] or 0) if found else 0
     except ValueError:
         return None
-    host = parts.hostname or ""
-    if parts.scheme not in _PORTS or not host or _OUTSIDE & set(host) or "?" in url or "#" in url:
+    scheme = scheme.lower()
+    if scheme not in _PORTS or not host or port > 65_535:
         return None
-    return _address(parts, host, port)
+    username, colon, password = person.partition(":")
+    return Address(
+        scheme=scheme,
+        host=host,
+        port=port or _PORTS[scheme],
+        path=f"{slash}{path}".rstrip("/"),
+        username=username or None,
+        password=password if colon else None,
+    )
 
 
-def _address(parts: SplitResult, host: str, port: int | None) -> Address:
-    number = _PORTS[parts.scheme] if port is None else port
-    return Address(parts.scheme, host, number, parts.path.rstrip("/"), parts.username, parts.password)
+def _host(six: str | None, name: str) -> str:
+    """The host as it is looked up.
+
+    Raises:
+        ValueError: it can be none.
+    """
+    if six is not None:
+        return str(ipaddress.IPv6Address(six))
+    host = name.encode("idna").decode().lower()
+    if _OUTSIDE.intersection(host):
+        raise ValueError("no host")
+    return str(ipaddress.IPv4Address(host)) if _NUMBERS.fullmatch(host) else host

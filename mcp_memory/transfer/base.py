@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple, cast
 
-from msgspec import ValidationError
-
 from mcp_memory import guard, text
 from mcp_memory.errors import InvalidInput
 from mcp_memory.service.records import Bad, Record, Said
-from mcp_memory.values import misfit
+from mcp_memory.values import Misfit
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -59,8 +57,9 @@ def foreign(place: str, content: object, said: Mapping[str, Any], tags: Sequence
         fields["metadata"] = {**as_object(fields.get("metadata")), OTHERS: list(tags)}
     try:
         return Record(place=place, said=Said.checked({"content": content, "topics": topics, **fields}))
-    except ValidationError as error:
-        return Bad(place=place, why=f"its {misfit(error)[0].partition('.')[0]} is of another kind than is known here")
+    except Misfit as error:
+        named = error.place.partition(".")[0] or "text"
+        return Bad(place=place, why=f"its {named} is of another kind than is known here")
 
 
 def owner(value: object) -> str | None:

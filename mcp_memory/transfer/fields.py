@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from msgspec import ValidationError
-
 from mcp_memory.errors import InvalidInput
 from mcp_memory.models import Change, Memory, Revision, State
 from mcp_memory.service.records import Bad, Record, Said, Version
 from mcp_memory.store.lineage import Lineage
 from mcp_memory.transfer.base import exact, of_exact
-from mcp_memory.values import misfit
+from mcp_memory.values import Misfit
 
 FORMAT: Final = "mcp-memory"
 VERSION: Final = 1
@@ -70,7 +68,7 @@ def decoded(place: str, told: object) -> Record | Bad:
             return Bad(place=place, why="revisions is no list")
         versions = [_version(one, fields) for one in cast("list[Mapping[str, Any]]", revisions)]
         return Record(place=place, said=_said(fields), versions=tuple(versions))
-    except (InvalidInput, ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (InvalidInput, AttributeError, KeyError, TypeError, ValueError) as error:
         return Bad(place=place, why=_why(error))
 
 
@@ -111,15 +109,12 @@ def _version(told: Mapping[str, Any], current: Mapping[str, Any]) -> Version:
 
 def _said(fields: Mapping[str, Any]) -> Said:
     times = {name: of_exact(name, fields[name]) for name in TIMES if fields.get(name) is not None}
-    return Said.checked({**fields, **times})
+    return Said.checked({**fields, **times}, strict=False)
 
 
 def _why(error: Exception) -> str:
     match error:
-        case ValidationError():
-            place, why = misfit(error)
-            return f"{place}: {why.lower()}" if place else why.lower()
-        case InvalidInput():
+        case InvalidInput() | Misfit():
             return str(error)
         case KeyError():
             return f"a revision has no {error.args[0]}"

@@ -9,14 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final, TypeVar, cast
 
-from msgspec import ValidationError
-
 from mcp_memory import __version__
 from mcp_memory.errors import InvalidInput
 from mcp_memory.guard import Fields, shown
 from mcp_memory.service import MemoryService
 from mcp_memory.service.pending import Person
-from mcp_memory.values import Value, misfit
+from mcp_memory.values import Misfit, Value
 from mcp_memory.views import approval, browsing, data, timeline
 
 Reply = Mapping[str, Any]
@@ -51,9 +49,8 @@ class Desk:
         model, run = door
         try:
             asked = model.checked({name: value for name, value in arguments.items() if value is not None})
-        except ValidationError as error:
-            place, why = misfit(error)
-            raise InvalidInput(f"Invalid arguments for {tool}: {place or 'arguments'}: {why}") from error
+        except Misfit as error:
+            raise InvalidInput(f"Invalid arguments for {tool}: {error.place or 'arguments'}: {error.why}") from error
         try:
             return await run(self, asked)
         except UnicodeEncodeError as error:

@@ -71,6 +71,8 @@ class IndexCache:
             piece = {"model": self._model, "after": after, "end": first | SEQUENCE_MASK, "limit": _PIECE}
             found = await self._reader.all("indexed_rows", piece)
             index = index or UserIndex(head, _dimensions(found))
+            if not index.dimensions and (dimensions := _dimensions(found)):
+                index.widen(dimensions)
             if found:
                 index.extend(found)
                 after = max(after + 1, first | found[-1]["row"])  # rows ascend, unless they are damaged

@@ -33,8 +33,7 @@ _HELD: Final = 500_000
 """So many postings of a user are kept as they were looked up: most words of a question were asked for before."""
 
 _FLOATS: Final = 4_096
-"""Vectors of so many memories are kept as floats too, 1 KB each: turning bytes into them took a search longer than
-multiplying."""
+"""The vectors of so many memories are kept as floats too: turning bytes into them took longer than multiplying."""
 
 _ENTRY: Final = 40
 """What keeping a term costs besides, in postings."""
@@ -137,6 +136,13 @@ class UserIndex:
     def mostly_gone(self) -> bool:
         """Whether making the index anew would halve it at least."""
         return self._size >= _MOSTLY_GONE and 2 * int(self._present[: self._size].sum()) < self._size
+
+    def widen(self, dimensions: int) -> None:
+        """Make room for vectors of that length, where none was known before."""
+        import numpy as np
+
+        self._codes = np.zeros((len(self._rows), dimensions), np.int8)
+        self._signs = np.zeros((len(self._rows), words(dimensions)), np.uint64)
 
     def living(self, now: int) -> "Booleans":
         """Which memories are there and not expired at `now`."""

@@ -9,7 +9,8 @@ from mcp_memory.store.sqlite.connection import Connection
 async def holdings(reader: Connection, model: str) -> list[Holding]:
     """See `store.base.Store.users`."""
     found = await reader.all("holdings", {"model": model})
-    return [Holding(**{name: row[name] for name in Holding.__struct_fields__}) for row in found]
+    rest = [name for name in Holding.__struct_fields__ if name != "user"]
+    return [Holding(user=salvage.text(row["user"]), **{name: row[name] for name in rest}) for row in found]
 
 
 async def census(reader: Connection, user: str, now: int) -> Census:

@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from mcp_memory.store.base import Due
+from mcp_memory.store.sqlite import salvage
 from mcp_memory.store.sqlite.connection import Connection
 
 _USERS: Final = 2_000
@@ -31,7 +32,7 @@ async def due(reader: Connection) -> list[Due]:
         piece = await reader.all("due", {"after": after, "limit": _USERS})
         found += [
             Due(
-                user=row["name"],
+                user=salvage.text(row["name"]),
                 writes=row["last_seq"],
                 first_expiry=row["first_expiry"],
                 first_pending=row["first_pending"],

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import ValidationError
-
 from mcp_memory.models import (
     Change,
     Entry,
@@ -24,6 +22,7 @@ from mcp_memory.models import (
 from mcp_memory.store.base import index_terms, indexed_text
 from mcp_memory.store.sqlite import salvage
 from mcp_memory.text import Analyzer
+from mcp_memory.values import Misfit
 
 if TYPE_CHECKING:
     from mcp_memory.models import Integers
@@ -114,8 +113,8 @@ def entry(row: sqlite3.Row, traces: Sequence[Trace]) -> Entry:
     lost = not row["count"] and found.undoes is None and not found.system
     return Entry(
         change=found,
-        undoes=row["undoes_id"],
-        undone_by=row["undone_by_id"],
+        undoes=salvage.maybe(salvage.text, row["undoes_id"]),
+        undone_by=salvage.maybe(salvage.text, row["undone_by_id"]),
         count=row["count"],
         traces=tuple(traces),
         pruned=found.pruned or lost,
@@ -274,6 +273,6 @@ def _decoded(encoded: object, kind: type[_Json]) -> _Json:
 def _checked(fields: dict[str, Any], expected: object) -> Memory:
     try:
         found = Memory.checked(fields)
-    except ValidationError:
+    except Misfit:
         return salvage.memory(fields)
     return found if not found.damaged and digest(found) == expected else salvage.memory(fields)
