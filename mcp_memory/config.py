@@ -307,11 +307,12 @@ def _typed(name: str, value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    if text.lone_surrogate(value):
-        raise ValueError("it holds bytes that are no UTF-8 text")
     if not value and name in _NONE_WHEN_EMPTY:
         return None
-    match _kinds().get(name):
+    kind = _kinds().get(name)
+    if kind is not str and text.lone_surrogate(value):  # the name of a file may hold any bytes
+        raise ValueError("it holds bytes that are no UTF-8 text")
+    match kind:
         case builtins.bool:
             if (word := value.strip().lower()) not in _TRUE | _FALSE:
                 raise ValueError(f"{guard.shown(value)} is neither true nor false")
